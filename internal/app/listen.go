@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ListenConfig is where and how a server listens.
+type ListenConfig struct {
+	Addr     string // host:port; port 0 picks one
+	CertFile string // TLS certificate and key; both or none
+	KeyFile  string
+	ClientCA string // PEM bundle: clients must present a certificate signed by it
+	Insecure bool   // allow plain HTTP on an address other machines can reach
+}
+
+// Bind defines the flags of the configuration.
+func (c *ListenConfig) Bind(f *Flags, def string) {
+	f.StringEnv(&c.Addr, "listen", "BOS_LISTEN", def, "address to listen on; port 0 picks a free one")
+	f.StringEnv(&c.CertFile, "tls-cert", "BOS_TLS_CERT", "", "TLS certificate, PEM")
+	f.StringEnv(&c.KeyFile, "tls-key", "BOS_TLS_KEY", "", "TLS key, PEM")
+	f.StringEnv(&c.ClientCA, "tls-client-ca", "BOS_TLS_CLIENT_CA", "", "accept only clients with a certificate of this authority, PEM")
+	f.BoolVar(&c.Insecure, "insecure", false, "allow plain HTTP without client authentication on a public address, as inside a service mesh")
+}
+
+// Listen opens the address. Its errors say what to do.
+func (c *ListenConfig) Listen(ctx context.Context) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(c.Addr)
+	switch {
+	case err != nil:
+		return nil, UsageErrorf("--listen %q is not host:port, such as 127.0.0.1:9000 or :9000", c.Addr)
+	case (c.CertFile == "") != (c.KeyFile == ""):
+		return nil, UsageErrorf("--tls-cert and --tls-key go together")
+	case c.ClientCA != "" && c.CertFile == "":
+		return nil, UsageErrorf("--tls-client-ca needs --tls-cert and --tls-key")
+	case !isLoopback(host) && c.ClientCA == "" && !c.Insecure:
+		return nil, UsageErrorf("%s can be reached from other machines and would serve everybody: add --tls-cert, --tls-key and --tls-client-ca, or --insecure if a service mesh or gateway guards it", c.Addr)
+	}
+	var tlsConfig *tls.Config
+	if c.CertFile != "" {
+		if tlsConfig, err = c.tls(); err != nil {
+			return nil, err
+		}
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: stop it or choose another --listen address", c.Addr)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", c.Addr, err)
+	}
+	if tlsConfig != nil {
+		ln = tls.NewListener(ln, tlsConfig)
+	}
+	return ln, nil
+}
+
+func (c *ListenConfig) tls() (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, UsageErrorf("--tls-cert %s, --tls-key %s: %v", c.CertFile, c.KeyFile, err)
+	}
+	conf := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if c.ClientCA != "" {
+		pem, err := os.ReadFile(c.ClientCA)
+		if err != nil {
+			return nil, UsageErrorf("--tls-client-ca: %v", err)
+		}
+		conf.ClientCAs = x509.NewCertPool()
+		if !conf.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, UsageErrorf("--tls-client-ca %s holds no PEM certificate", c.ClientCA)
+		}
+		conf.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return conf, nil
+}
+
+// URL returns the address a listener can be reached at.
+func (c *ListenConfig) URL(ln net.Listener) string {
+	scheme := "http"
+	if c.CertFile != "" {
+		scheme = "https"
+	}
+	host, port, _ := net.SplitHostPort(ln.Addr().String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if name, _, _ := net.SplitHostPort(c.Addr); name != "" && net.ParseIP(name) == nil {
+			host = name
+		}
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// drainTime bounds how long a stopping server waits for the requests in hand.
+const drainTime = 1500 * time.Millisecond
+
+// ServeHTTP serves until ctx ends, then refuses new work, tells long streams to end (stop), finishes the requests in
+// hand for a bounded time and returns.
+func ServeHTTP(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
+	streams, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		BaseContext:       func(net.Listener) context.Context { return streams },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	time.AfterFunc(drainTime/3, stop) // requests that wait for nothing, such as event streams, end now
+	if err := srv.Shutdown(drain); err != nil {
+		srv.Close()
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bootorch/bosgo/store"
+	"github.com/bootorch/bosgo/store/boltstore"
+	"github.com/bootorch/bosgo/store/memstore"
+	"github.com/bootorch/bosgo/store/redisstore"
+)
+
+// StoreHelp describes the store URLs, for --help and for errors.
+const StoreHelp = "memory:, bolt:PATH, redis://HOST:PORT, rediss://HOST:PORT or redis+sentinel://HOST:PORT,…/NAME"
+
+// OpenStore opens the database that a store URL names. Passwords are never part of an error.
+func OpenStore(ctx context.Context, rawURL string, log *slog.Logger) (store.Store, error) {
+	scheme, rest, ok := strings.Cut(rawURL, ":")
+	switch {
+	case ok && scheme == "memory" && rest == "":
+		return memstore.New(), nil
+	case ok && scheme == "bolt" && rest != "":
+		return boltstore.Open(strings.TrimPrefix(rest, "//"), boltstore.Config{Log: log})
+	case ok && (scheme == "redis" || scheme == "rediss" || scheme == "redis+sentinel" || scheme == "rediss+sentinel"):
+		return redisstore.Open(ctx, rawURL, redisstore.Config{Log: log})
+	}
+	return nil, UsageErrorf("store URL %q is not one of %s", redactURL(rawURL), StoreHelp)
+}
+
+// redactURL hides the password of a URL.
+func redactURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		scheme, _, _ := strings.Cut(raw, ":")
+		return scheme + ":…"
+	}
+	return u.Redacted()
+}
+
+// hasPassword reports whether a URL carries one: such a URL must not come from a flag, where every user of the machine
+// can read it.
+func hasPassword(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil || u.User == nil {
+		return false
+	}
+	_, ok := u.User.Password()
+	return ok
+}
+
+// DefaultStore returns the URL of the embedded store in the user's state directory.
+func DefaultStore(getenv func(string) string) (string, error) {
+	dir := getenv("XDG_STATE_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("no place for the store: %w; name one with --store bolt:PATH", err)
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	return "bolt:" + filepath.Join(dir, "bosgo", "bos.db"), nil
+}
