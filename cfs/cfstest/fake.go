@@ -2,6 +2,8 @@
 // ([Handler]), the conformance suite [Run] for implementations of cfs.ConfigClient, and a generated mock.
 package cfstest
 
+//go:generate go run github.com/golang/mock/mockgen -destination mock.go -package cfstest -source ../cfs.go
+
 import (
 	"context"
 	"fmt"

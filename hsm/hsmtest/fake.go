@@ -2,6 +2,8 @@
 // the conformance suite [Run] for implementations of hsm.Inventory, and a generated mock.
 package hsmtest
 
+//go:generate go run github.com/golang/mock/mockgen -destination mock.go -package hsmtest -source ../hsm.go
+
 import (
 	"context"
 	"maps"

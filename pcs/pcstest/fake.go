@@ -2,6 +2,8 @@
 // ([Handler]), the conformance suite [Run] for implementations of pcs.PowerClient, and a generated mock.
 package pcstest
 
+//go:generate go run github.com/golang/mock/mockgen -destination mock.go -package pcstest -source ../pcs.go
+
 import (
 	"context"
 	"errors"

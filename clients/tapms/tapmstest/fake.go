@@ -2,6 +2,8 @@
 // ([Handler]), the conformance suite [Run] for implementations of tapms.TenantClient, and a generated mock.
 package tapmstest
 
+//go:generate go run github.com/golang/mock/mockgen -destination mock.go -package tapmstest -source ../tapms.go
+
 import (
 	"context"
 	"fmt"
