@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"iter"
 
 	"github.com/bootorch/bosgo/bos"
 )
@@ -19,30 +20,58 @@ const (
 	BucketArtifacts
 	BucketStatuses
 	BucketOurs
+
+	bucketCount
 )
 
-// Driver moves bytes for a Store. Keys and values are opaque to it; values are JSON objects. It is safe for concurrent
-// use, and every error that is not the caller's matches bos.ErrUnavailable.
+// Buckets returns all buckets in ascending order.
+func Buckets() []Bucket {
+	buckets := make([]Bucket, bucketCount)
+	for i := range buckets {
+		buckets[i] = Bucket(i)
+	}
+	return buckets
+}
+
+var bucketNames = [bucketCount]string{"options", "components", "templates", "sessions", "artifacts", "statuses", "ours"}
+
+// String returns the plural noun of the records in the bucket.
+func (b Bucket) String() string {
+	if b < 0 || b >= bucketCount {
+		return "unknown bucket"
+	}
+	return bucketNames[b]
+}
+
+// Driver moves bytes for a Store. Keys (1 to MaxKeySize bytes) and values are opaque to it; values are JSON. A value
+// is never modified after it was handed over, in either direction. A driver is safe for concurrent use, and every error
+// that is not the caller's matches bos.ErrUnavailable.
 type Driver interface {
-	// Get returns the values of keys in their order, nil for those without a record. The driver keeps no reference to
-	// what it returns.
+	// Get returns the values of keys in their order, nil for those without a record.
 	Get(ctx context.Context, b Bucket, keys []string) ([][]byte, error)
 
-	// Scan returns up to limit records with keys greater than after, in ascending byte order, and whether more may
-	// follow.
-	Scan(ctx context.Context, b Bucket, after string, limit int) (page []Entry, more bool, err error)
+	// Scan yields the records with keys greater than after in ascending byte order, up to limit of them (0 = all),
+	// reading them in pages as they are asked for. A record present throughout is seen exactly once; one added or
+	// removed meanwhile may or may not be. The sequence ends after an error.
+	Scan(ctx context.Context, b Bucket, after string, limit int) iter.Seq2[Entry, error]
 
 	// Commit applies writes whose expectation still holds and publishes their changes, in one step that no other
-	// writer can interleave. With atomic set either all writes are applied or none. It returns the indexes of the
-	// writes that lost: whose record no longer has the value Old. Losing is no error.
+	// writer can interleave: the cursors of the changes are in the order in which the writes took effect. With atomic
+	// set either all writes are applied or none. It returns the indexes of the writes that lost, in ascending order:
+	// whose record no longer has the value Old. Losing is no error. No two writes of a call have the same key. After an
+	// error it is unknown whether the writes were applied, unless the driver says otherwise.
 	Commit(ctx context.Context, writes []Mutation, atomic bool) (lost []int, err error)
 
 	// Feed returns the changes of this database, those of other processes included.
 	Feed() *Feed
 
 	Ping(ctx context.Context) error
+	// Close frees what the driver holds and ends its feed. Closing again does nothing.
 	Close() error
 }
+
+// MaxKeySize is the longest key in bytes that every driver can store.
+const MaxKeySize = 32 << 10
 
 // Entry is a record as a driver sees it.
 type Entry struct {
@@ -54,7 +83,7 @@ type Entry struct {
 type Mutation struct {
 	Bucket Bucket
 	Key    string
-	Old    []byte // the value it was decided on; nil = there was no record
-	New    []byte // nil deletes; the same as Old only checks
-	Change *bos.Change
+	Old    []byte      // the value it was decided on; nil = there was no record
+	New    []byte      // nil deletes; the same as Old only checks
+	Change *bos.Change // what to publish; nil = nothing. The driver sets its cursor
 }

@@ -25,13 +25,12 @@ type Store interface {
 
 	// Transact runs fn on a view of the store in which all reads are consistent with the writes made through tx, and
 	// commits those writes as one, or none. When a record that fn read has changed meanwhile, fn runs again, so it must
-	// have no effect beyond tx. An error of fn is returned and nothing is written.
+	// have no effect beyond tx. An error of fn is returned and nothing is written. Lost races are retried until ctx ends.
 	Transact(ctx context.Context, fn func(tx Tx) error) error
 
 	// Changes yields every committed write after since, across all processes of the database, until ctx ends. The zero
-	// cursor starts at the present. An unknown cursor, or a subscriber that cannot keep up, yields a bos.ChangeResync.
-	// Subscribing takes effect before Changes yields for the first time: with an iterator already being ranged over,
-	// see Subscribe for a definite moment.
+	// cursor starts at the present, the moment of the call. An unknown cursor, or a subscriber that cannot keep up,
+	// yields a bos.ChangeResync. When the store is closed the sequence ends with an error.
 	Changes(ctx context.Context, since bos.Cursor) iter.Seq2[bos.Change, error]
 
 	// Subscribe is Changes whose subscription is in force when it returns. Close it to free its buffer.
@@ -56,12 +55,13 @@ type Collection[K comparable, V any] interface {
 	Put(ctx context.Context, key K, v V) error
 	// Update reads, applies fn and writes as one atomic step, retrying lost races until ctx ends. fn may be called
 	// several times, so it must have no effect beyond *V. If fn returns an error nothing is written and Update returns
-	// it. Fails with bos.ErrNotFound.
+	// it. Fails with bos.ErrNotFound, or a *CorruptError. What changes nothing is not written, here and in UpdateMany.
 	Update(ctx context.Context, key K, fn func(*V) error) (V, error)
 	// UpdateMany is Update for many records, each atomic on its own, in as few round trips as the driver allows. fn
 	// decides per record; exists is false for a key without a record. An error of fn ends the call: records of earlier
 	// chunks (500) may have been written, those are returned. Records are returned in the order of keys; skipped ones
-	// are left out. Of duplicate keys the first counts.
+	// are left out, removed ones are as fn left them. Of duplicate keys the first counts. For fn a corrupt record does
+	// not exist; writing replaces it.
 	UpdateMany(ctx context.Context, keys []K, fn func(key K, v *V, exists bool) (Decision, error)) ([]V, error)
 	// Delete fails with bos.ErrNotFound.
 	Delete(ctx context.Context, key K) error
@@ -107,7 +107,10 @@ type Tx interface {
 
 // TxCollection is a collection inside a transaction.
 type TxCollection[K comparable, V any] interface {
-	Get(key K) (V, error) // bos.ErrNotFound
+	Get(key K) (V, error) // bos.ErrNotFound; a *CorruptError for a record that cannot be decoded
+	// GetMany returns the records that exist, by key, in one round trip; corrupt ones are left out. What it has read is
+	// at hand for Get and Put.
+	GetMany(keys []K) (map[K]V, error)
 	Put(key K, v V) error
 	Delete(key K) error // no error when there is none
 }

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/bootorch/bosgo/bos"
+)
+
+// chunkSize is how many records one step reads or writes. Source: BOS v2, Redis layout.
+const chunkSize = 500
+
+// Config holds what a DB may be told. The zero value works.
+type Config struct {
+	Log *slog.Logger // where corrupt records are reported; nil = nowhere
+}
+
+// DB is a Store over a Driver: it encodes and decodes, retries lost races and works out what changed.
+type DB struct {
+	driver Driver
+	log    *slog.Logger
+}
+
+var _ Store = (*DB)(nil)
+
+// New returns the store whose records d keeps. The DB owns d: closing the DB closes it.
+func New(d Driver, cfg Config) *DB {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &DB{driver: d, log: log}
+}
+
+// Driver returns what the records are kept in, for tools that copy whole databases.
+func (db *DB) Driver() Driver { return db.driver }
+
+// Components implements Store; so do the methods below.
+func (db *DB) Components() Collection[bos.ComponentID, bos.Component] {
+	return &collection[bos.ComponentID, bos.Component]{db, components}
+}
+
+func (db *DB) Sessions() Collection[bos.TenantKey, bos.Session] {
+	return &collection[bos.TenantKey, bos.Session]{db, sessions}
+}
+
+func (db *DB) Templates() Collection[bos.TenantKey, bos.SessionTemplate] {
+	return &collection[bos.TenantKey, bos.SessionTemplate]{db, templates}
+}
+
+func (db *DB) SavedStatuses() Collection[bos.TenantKey, bos.ExtendedStatus] {
+	return &collection[bos.TenantKey, bos.ExtendedStatus]{db, statuses}
+}
+
+func (db *DB) BootArtifacts() Collection[bos.BSSToken, bos.BootArtifacts] {
+	return &collection[bos.BSSToken, bos.BootArtifacts]{db, artifacts}
+}
+
+func (db *DB) Options() Singleton[bos.Options] {
+	return &singleton[bos.Options]{collection[struct{}, bos.Options]{db, options}}
+}
+
+func (db *DB) Settings() Singleton[bos.Settings] {
+	return &singleton[bos.Settings]{collection[struct{}, bos.Settings]{db, settings}}
+}
+
+func (db *DB) Changes(ctx context.Context, since bos.Cursor) iter.Seq2[bos.Change, error] {
+	if since.IsZero() {
+		since = db.Cursor()
+	}
+	return func(yield func(bos.Change, error) bool) {
+		sub := db.Subscribe(since)
+		defer sub.Close()
+		for {
+			changes, err := sub.Next(ctx)
+			if err != nil {
+				if ctx.Err() == nil {
+					yield(bos.Change{}, err)
+				}
+				return
+			}
+			for _, c := range changes {
+				if !yield(c, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (db *DB) Subscribe(since bos.Cursor) *Subscription { return db.driver.Feed().Subscribe(since) }
+
+func (db *DB) Cursor() bos.Cursor { return db.driver.Feed().Cursor() }
+
+func (db *DB) Ping(ctx context.Context) error { return db.driver.Ping(ctx) }
+
+func (db *DB) Close() error { return db.driver.Close() }
+
+// errLostRaces is why a write gives up when its time ends before it wins.
+func errLostRaces(ctx context.Context, what string) error {
+	return fmt.Errorf("%s: other writers were always first: %w: %w", what, bos.ErrUnavailable, context.Cause(ctx))
+}
+
+// backOff waits a moment before a lost race is run again, longer after each attempt. It reports false once ctx has ended.
+func backOff(ctx context.Context, attempt int) bool {
+	if attempt < 2 || ctx.Err() != nil {
+		return ctx.Err() == nil
+	}
+	longest := min(50*time.Microsecond<<min(attempt, 10), 20*time.Millisecond)
+	t := time.NewTimer(rand.N(longest))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
