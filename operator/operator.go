@@ -46,6 +46,26 @@ type Tick struct {
 
 	// Sched takes the operator's wishes for later passes; never nil.
 	Sched Scheduler
+
+	// Lease is the right to act. Nil, as in a test's tick, always holds and has no token.
+	Lease Fence
+}
+
+// Fence is a lease as an operator sees it: held for a while, and possibly lost in the middle of a pass.
+type Fence interface {
+	// Check fails once the lease is lost, or may be: then somebody else acts. The error matches bos.ErrConflict.
+	Check() error
+	// Token is the fencing token that guarded patches carry; 0 = none.
+	Token() int64
+}
+
+// Fence is asked just before every call that changes something at a service other than BOS. It returns nil while this
+// process is the one that may act, and else an error that matches bos.ErrConflict: make no further call and return it.
+func (t *Tick) Fence() error {
+	if t.Lease == nil {
+		return nil
+	}
+	return t.Lease.Check()
 }
 
 // Full reports whether the pass looks at everything.
