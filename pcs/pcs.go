@@ -3,6 +3,7 @@ package pcs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
@@ -71,6 +72,10 @@ type Transition struct {
 	Done      bool // completed or aborted; the reservations are free
 	Tasks     map[bos.ComponentID]Task
 }
+
+// ErrOutcomeUnknown is the error of a transition request that may have been executed: it was sent, and the answer is
+// missing or makes no sense. The error may match bos.ErrUnavailable too; look for this one first.
+var ErrOutcomeUnknown = errors.New("outcome unknown")
 
 // PowerClient is the power back end. Implementations are safe for concurrent use and split requests at their own
 // limits. Errors match bos.ErrUnavailable for an outage; of Transition, ErrOutcomeUnknown when the request may have
