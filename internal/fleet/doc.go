@@ -1,0 +1,17 @@
+// Package fleet is a simulated HPC machine: its nodes, and the services that BOS
+// talks to — HSM, PCS, CAPMC, CFS, BSS, IMS, S3 and TAPMS — over HTTP.
+//
+// A [Machine] is made from a [Config], served through [Machine.Handler] and
+// brought to life by [Machine.Run]. Nodes power on, fetch their boot script, load
+// what BSS says, report to BOS, get configured by CFS, shut down when asked, and
+// do all of it badly when a [Fault] says so.
+//
+// Every duration of the hardware, of PCS and of CFS is divided by Config.Speed.
+// Speed 0 is hardware that takes no time: everything that is due happens at once,
+// through the same code. What the machine does depends on the seed, on the
+// requests it gets and on nothing else.
+//
+// One goroutine runs the whole machine from one agenda of events; reports to BOS
+// go through a bounded number of further ones. Reading order: machine.go, event.go,
+// node.go, boot.go, report.go, then one file per service.
+package fleet

@@ -1,0 +1,553 @@
+package fleet
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fault is something that goes wrong, on nodes or with a service.
+//
+// A node fault hits Nodes, or the given Fraction of all nodes (rounded up, chosen
+// by seed), or every node when both are empty. A service fault hits Service, or
+// every service when that is empty. Durations in Value that are the hardware's
+// (soft_off_slow, reporter_delay …) run on the clock of the machine and are divided
+// by its speed; After, For and what a client of a service sees (latency,
+// retry_after) run on the wall clock.
+type Fault struct {
+	ID          string        // given by Inject when empty
+	Kind        string        // see [FaultKinds]
+	Nodes       []string      // xnames
+	Fraction    float64       // of all nodes, 0 to 1
+	Service     string        // hsm, pcs, capmc, cfs, bss, ims, s3 or tapms
+	Probability float64       // of taking effect each time; 0 means always
+	Count       int           // times it takes effect, per node or service; 0 means no limit
+	After       time.Duration // until it starts
+	For         time.Duration // that it lasts; 0 means until cleared
+	Value       string        // depends on the kind
+}
+
+// faultJSON is a Fault on the wire of the control API.
+type faultJSON struct {
+	ID          string   `json:"id,omitempty"`
+	Kind        string   `json:"kind"`
+	Nodes       []string `json:"nodes,omitempty"`
+	Fraction    float64  `json:"fraction,omitempty"`
+	Service     string   `json:"service,omitempty"`
+	Probability float64  `json:"probability,omitempty"`
+	Count       int      `json:"count,omitempty"`
+	After       string   `json:"after,omitempty"`
+	For         string   `json:"for,omitempty"`
+	Value       string   `json:"value,omitempty"`
+}
+
+// MarshalJSON writes durations as text, such as "1m30s".
+func (f Fault) MarshalJSON() ([]byte, error) {
+	j := faultJSON{f.ID, f.Kind, f.Nodes, f.Fraction, f.Service, f.Probability, f.Count, "", "", f.Value}
+	if f.After != 0 {
+		j.After = f.After.String()
+	}
+	if f.For != 0 {
+		j.For = f.For.String()
+	}
+	return json.Marshal(j)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (f *Fault) UnmarshalJSON(data []byte) error {
+	var j faultJSON
+	if err := json.Unmarshal(data, &j); err != nil {
+		return err
+	}
+	*f = Fault{ID: j.ID, Kind: j.Kind, Nodes: j.Nodes, Fraction: j.Fraction, Service: j.Service, Probability: j.Probability, Count: j.Count, Value: j.Value}
+	for _, d := range []struct {
+		name string
+		text string
+		to   *time.Duration
+	}{{"after", j.After, &f.After}, {"for", j.For, &f.For}} {
+		if d.text == "" {
+			continue
+		}
+		v, err := time.ParseDuration(d.text)
+		if err != nil {
+			return fmt.Errorf("%s: want a duration such as 90s, not %q", d.name, d.text)
+		}
+		*d.to = v
+	}
+	return nil
+}
+
+// valueKind is what the Value of a fault has to be.
+type valueKind uint8
+
+const (
+	noValue valueKind = iota
+	optionalText
+	text
+	duration     // 90s
+	durationSpan // 90s, or 1s-3s
+	number       // 0, 1, 2 …
+)
+
+// faultKind describes a kind of fault.
+type faultKind struct {
+	service string // where a service fault belongs: one service, or "any"; empty for node faults
+	value   valueKind
+	oneOf   []string // values it takes; the first is the default
+	help    string
+	deflt   string
+}
+
+// faultKinds are all kinds of faults. Source: services spec 13.5.
+var faultKinds = map[string]faultKind{
+	"power_on_fails":        {oneOf: []string{"stays_off", "transport"}, help: "accepted but stays off, or the command fails in transport"},
+	"power_on_slow":         {value: duration, help: "power on takes this much longer"},
+	"post_hang":             {help: "firmware never gets further"},
+	"pxe_no_dhcp":           {help: "never fetches a boot script"},
+	"bootscript_404":        {help: "BSS has no boot script for the node"},
+	"kernel_panic":          {help: "kernel panics; power stays on, no report"},
+	"rootfs_missing":        {help: "no root file system; emergency shell, no report"},
+	"reporter_dead":         {help: "BOS reporter never starts"},
+	"reporter_delay":        {value: duration, help: "BOS reporter starts late"},
+	"reporter_wrong_token":  {value: text, help: "reports this token"},
+	"reporter_lies_xname":   {value: text, help: "reports as this component"},
+	"spire_unavailable":     {help: "no identity token, so no report to BOS or CFS"},
+	"soft_off_ignored":      {help: "graceful shutdown is accepted and ignored"},
+	"soft_off_slow":         {value: duration, help: "graceful shutdown takes this much longer"},
+	"force_off_fails":       {help: "forced power-off is accepted and ignored"},
+	"random_crash":          {value: duration, help: "operating system dies, on average after this long"},
+	"random_power_loss":     {value: duration, help: "loses power, on average after this long"},
+	"bmc_unreachable":       {help: "management controller does not answer: undefined, unavailable"},
+	"bmc_garbage":           {help: "management controller answers nonsense: undefined, available"},
+	"bmc_flaps":             {value: duration, help: "unreachable every other period of this length"},
+	"hsm_locked":            {help: "locked in HSM"},
+	"hsm_reserved_by_other": {help: "somebody else holds the reservation in HSM"},
+	"hsm_disabled":          {help: "disabled in HSM"},
+	"hsm_missing":           {help: "unknown to HSM and so to PCS"},
+	"hsm_empty":             {help: "state Empty in HSM, unknown to PCS"},
+	"hsm_no_arch":           {help: "no Arch in HSM"},
+	"arch_mismatch":         {oneOf: []string{"ARM", "X86", "Other", "UNKNOWN"}, help: "HSM reports this Arch"},
+	"pcs_missing":           {help: "unknown to PCS"},
+	"no_soft_off_support":   {help: "PCS offers no Soft-Off for the node"},
+	"cfs_missing":           {help: "unknown to CFS"},
+	"cfs_fail":              {value: number, deflt: "1", help: "this many configuration sessions fail; 0 is all"},
+	"cfs_layer_incomplete":  {help: "sessions leave layers incomplete"},
+	"cfs_never_runs":        {help: "CFS never configures the node"},
+	"cfs_status_override":   {value: text, help: "CFS reports this configuration_status"},
+
+	"image_deleted": {service: "s3", value: optionalText, help: "image of this id or name, or every image, is gone from IMS and S3"},
+
+	"outage":                {service: "any", oneOf: []string{"503", "refuse", "blackhole", "502html", "reset_mid_body"}, help: "service is down, in this way"},
+	"error_rate":            {service: "any", value: number, deflt: "503", help: "answers this status, with the probability"},
+	"latency":               {service: "any", value: durationSpan, help: "answers late"},
+	"latency_per_item":      {service: "any", value: duration, help: "answers late by this much per item"},
+	"bandwidth":             {service: "any", value: number, help: "answers at this many bytes per second"},
+	"truncate_body":         {service: "any", value: number, help: "breaks the connection after this many bytes of the body"},
+	"malformed":             {service: "any", help: "answers text that is not JSON, with status 200"},
+	"empty_body":            {service: "any", help: "answers without a body"},
+	"null_collections":      {service: "any", help: "answers null where a list belongs"},
+	"drop_items":            {service: "any", help: "each list item is missing, with the probability"},
+	"dup_items":             {service: "any", help: "each list item comes twice, with the probability"},
+	"reorder":               {service: "any", help: "lists come in another order"},
+	"max_url":               {service: "any", value: number, help: "414 for longer request lines"},
+	"max_body":              {service: "any", value: number, help: "413 for longer bodies"},
+	"retry_after":           {service: "any", value: number, help: "503 with Retry-After of this many seconds"},
+	"auth_401":              {service: "any", value: number, deflt: "0", help: "401 after this many requests"},
+	"page_size":             {service: "cfs", value: number, help: "largest page of components"},
+	"page_loop":             {service: "cfs", help: "next page is always the same one"},
+	"cfs_v2_only":           {service: "cfs", help: "no v3 API"},
+	"header_case":           {service: "bss", oneOf: []string{"lower", "upper"}, help: "spelling of the BSS-Referral-Token header"},
+	"no_referral_token":     {service: "bss", help: "no BSS-Referral-Token header"},
+	"bss_partial_write":     {service: "bss", value: number, help: "storage fails after this many hosts"},
+	"hsm_old_lock_400":      {service: "hsm", help: "lock status answers 400 when nothing matches"},
+	"pcs_sample_interval":   {service: "pcs", value: duration, help: "power states are sampled this often (default 30s)"},
+	"pcs_accept_then_lose":  {service: "pcs", help: "transitions are accepted and never run"},
+	"pcs_500_after_execute": {service: "pcs", help: "transitions run, the caller gets a 500"},
+	"etag_mismatch":         {service: "s3", help: "HEAD answers another ETag"},
+}
+
+// FaultKinds lists the kinds of faults with one line each, ordered by name.
+func FaultKinds() []string {
+	lines := make([]string, 0, len(faultKinds))
+	for _, name := range slices.Sorted(maps.Keys(faultKinds)) {
+		lines = append(lines, fmt.Sprintf("%-22s %s", name, faultKinds[name].help))
+	}
+	return lines
+}
+
+// Services are the names of the simulated services.
+func Services() []string { return []string{"hsm", "pcs", "capmc", "cfs", "bss", "ims", "s3", "tapms"} }
+
+// ParseFault reads the text form "kind[:target][:value]". The target of a node
+// fault is a fraction (0.1, 10%) or a comma list of xnames; that of a service
+// fault is the service and may be left out where the kind has only one. A value
+// may end in @P, the probability: "error_rate:pcs:503@0.2".
+func ParseFault(s string) (Fault, error) {
+	kind, rest, _ := strings.Cut(s, ":")
+	f := Fault{Kind: kind}
+	k, ok := faultKinds[kind]
+	if !ok {
+		return f, unknownKind(kind)
+	}
+	target, value, both := strings.Cut(rest, ":")
+	if k.service != "" && !both && target != "" && !slices.Contains(Services(), target) {
+		target, value = "", target
+	}
+	if v, p, found := strings.Cut(value, "@"); found {
+		probability, err := strconv.ParseFloat(p, 64)
+		if err != nil {
+			return f, fmt.Errorf("fault %q: probability %q is not a number", s, p)
+		}
+		value, f.Probability = v, probability
+	}
+	f.Value = value
+	switch {
+	case target == "":
+	case k.service != "":
+		f.Service = target
+	default:
+		if fraction, ok := parseFraction(target); ok {
+			f.Fraction = fraction
+			break
+		}
+		f.Nodes = strings.Split(target, ",")
+	}
+	return f, nil
+}
+
+func parseFraction(s string) (float64, bool) {
+	percent, isPercent := strings.CutSuffix(s, "%")
+	v, err := strconv.ParseFloat(percent, 64)
+	if isPercent {
+		v /= 100
+	}
+	return v, err == nil
+}
+
+func unknownKind(kind string) error {
+	return fmt.Errorf("unknown fault %q; known are %s", kind, strings.Join(slices.Sorted(maps.Keys(faultKinds)), ", "))
+}
+
+// activeFault is a fault in the machine.
+type activeFault struct {
+	Fault
+	duration, upTo time.Duration // Value, where it is a duration or a span
+	number         int           // Value, where it is a number
+	targets        []*node
+	from, to       time.Duration // of the machine's wall clock; to 0 is for ever
+	used           map[*node]int // times it took effect; nil key for a service
+}
+
+// check validates f and fills in the parsed value.
+func (f *activeFault) check() error {
+	k, ok := faultKinds[f.Kind]
+	if !ok {
+		return unknownKind(f.Kind)
+	}
+	f.Value = cmp.Or(f.Value, k.deflt)
+	if k.oneOf != nil {
+		f.Value = cmp.Or(f.Value, k.oneOf[0])
+		if !slices.Contains(k.oneOf, f.Value) {
+			return fmt.Errorf("fault %s: value %q, want one of %s", f.Kind, f.Value, strings.Join(k.oneOf, ", "))
+		}
+	}
+	var err error
+	switch {
+	case k.value == noValue && k.oneOf == nil && f.Value != "":
+		return fmt.Errorf("fault %s takes no value, got %q", f.Kind, f.Value)
+	case k.value == text && f.Value == "":
+		return fmt.Errorf("fault %s needs a value", f.Kind)
+	case k.value == duration, k.value == durationSpan:
+		low, high, isSpan := strings.Cut(f.Value, "-")
+		f.duration, err = time.ParseDuration(low)
+		f.upTo = f.duration
+		if err == nil && isSpan && k.value == durationSpan {
+			f.upTo, err = time.ParseDuration(high)
+		}
+		if err != nil || f.duration < 0 || f.upTo < f.duration {
+			return fmt.Errorf("fault %s: value %q, want a duration such as 90s", f.Kind, f.Value)
+		}
+	case k.value == number:
+		if f.number, err = strconv.Atoi(f.Value); err != nil || f.number < 0 {
+			return fmt.Errorf("fault %s: value %q, want a whole number from 0", f.Kind, f.Value)
+		}
+	}
+	switch {
+	case math.IsNaN(f.Fraction) || f.Fraction < 0 || f.Fraction > 1:
+		return fmt.Errorf("fault %s: fraction %v, want 0 to 1", f.Kind, f.Fraction)
+	case math.IsNaN(f.Probability) || f.Probability < 0 || f.Probability > 1:
+		return fmt.Errorf("fault %s: probability %v, want 0 to 1", f.Kind, f.Probability)
+	case f.Count < 0 || f.After < 0 || f.For < 0:
+		return fmt.Errorf("fault %s: count, after and for must not be negative", f.Kind)
+	case k.service == "" && f.Service != "":
+		return fmt.Errorf("fault %s is about nodes, not about service %q", f.Kind, f.Service)
+	case k.service != "" && (len(f.Nodes) > 0 || f.Fraction > 0):
+		return fmt.Errorf("fault %s is about a service, not about nodes", f.Kind)
+	case k.service == "any" && f.Service != "" && !slices.Contains(Services(), f.Service):
+		return fmt.Errorf("fault %s: service %q, want one of %s", f.Kind, f.Service, strings.Join(Services(), ", "))
+	case k.service != "" && k.service != "any" && f.Service != "" && f.Service != k.service:
+		return fmt.Errorf("fault %s is about service %s, not %q", f.Kind, k.service, f.Service)
+	}
+	if k.service != "" && k.service != "any" {
+		f.Service = k.service
+	}
+	if f.Kind == "error_rate" && (f.number < 400 || f.number > 599) {
+		return fmt.Errorf("fault error_rate: value %d, want a status from 400 to 599", f.number)
+	}
+	if f.Kind == "cfs_fail" && f.Count == 0 {
+		f.Count = f.number
+	}
+	return nil
+}
+
+// ErrNoFault says that there is no fault of that id.
+var ErrNoFault = errors.New("no such fault")
+
+// Inject adds a fault and returns its id. It fails on an unknown kind or node, a
+// value that does not fit, and an id that is taken.
+func (m *Machine) Inject(f Fault) (string, error) {
+	a := &activeFault{Fault: f, used: map[*node]int{}}
+	if err := a.check(); err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a.ID == "" {
+		m.faultSeq++
+		a.ID = "fault-" + strconv.Itoa(m.faultSeq)
+	}
+	if slices.ContainsFunc(m.faults, func(o *activeFault) bool { return o.ID == a.ID }) {
+		return "", fmt.Errorf("fault id %q is taken", a.ID)
+	}
+	if faultKinds[a.Kind].service == "" {
+		if err := m.aim(a); err != nil {
+			return "", err
+		}
+	}
+	a.from = m.now() + a.After
+	if a.For > 0 {
+		a.to = a.from + a.For
+	}
+	m.faults = append(m.faults, a)
+	for _, n := range a.targets {
+		n.faults = append(n.faults, a)
+	}
+	if a.After > 0 {
+		m.at(a.from, func() { m.begin(a) })
+	} else {
+		m.begin(a)
+	}
+	if a.to > 0 {
+		m.at(a.to, func() { m.remove(a) })
+	}
+	return a.ID, nil
+}
+
+// aim finds the nodes of a node fault. A fraction takes those with the smallest
+// hash of node and kind: exact, and the same for a seed.
+func (m *Machine) aim(a *activeFault) error {
+	if len(a.Nodes) > 0 {
+		for _, x := range a.Nodes {
+			n := m.byXname[canonical(x)]
+			if n == nil {
+				return fmt.Errorf("fault %s: no node %q", a.Kind, x)
+			}
+			if !slices.Contains(a.targets, n) {
+				a.targets = append(a.targets, n)
+			}
+		}
+		return nil
+	}
+	for i := range m.nodes {
+		a.targets = append(a.targets, &m.nodes[i])
+	}
+	if a.Fraction > 0 {
+		rank := func(n *node) uint64 {
+			x := m.seed ^ n.hash
+			for i := range len(a.Kind) {
+				x = mix(x ^ uint64(a.Kind[i]))
+			}
+			return x
+		}
+		slices.SortFunc(a.targets, func(x, y *node) int { return cmp.Compare(rank(x), rank(y)) })
+		a.targets = a.targets[:int(math.Ceil(a.Fraction*float64(len(a.targets))))]
+	}
+	return nil
+}
+
+// begin is the moment a fault starts to act. m.mu is held.
+func (m *Machine) begin(a *activeFault) {
+	if !slices.Contains(m.faults, a) {
+		return
+	}
+	m.faultEdge(a)
+	switch a.Kind {
+	case "bmc_flaps":
+		m.flap(a)
+	case "random_power_loss", "random_crash":
+		for _, n := range a.targets {
+			m.strike(a, n)
+		}
+	}
+}
+
+// flap lets PCS notice each change of a flapping management controller.
+func (m *Machine) flap(a *activeFault) {
+	m.after(m.pause(a.duration, retryFloor), func() {
+		if slices.Contains(m.faults, a) {
+			m.faultEdge(a)
+			m.flap(a)
+		}
+	})
+}
+
+// strike lets a node lose power, or crash, after a time with the mean that the
+// fault says, again and again.
+func (m *Machine) strike(a *activeFault, n *node) {
+	u := m.chance(n, a.ID+strconv.Itoa(a.used[n])+a.Kind)
+	wait := time.Duration(-math.Log(1-u) * float64(a.duration))
+	m.after(m.pause(wait, retryFloor), func() {
+		if !slices.Contains(m.faults, a) || a.Count > 0 && a.used[n] >= a.Count {
+			return
+		}
+		a.used[n]++
+		switch {
+		case a.Kind == "random_power_loss" && n.power:
+			n.restart = false
+			m.down(n, "power lost")
+		case a.Kind == "random_crash" && n.osUp():
+			m.crash(n)
+		}
+		m.strike(a, n)
+	})
+}
+
+// faultEdge lets PCS look again at nodes whose fault came or went. m.mu is held.
+func (m *Machine) faultEdge(a *activeFault) {
+	for _, n := range a.targets {
+		m.dirty(n)
+	}
+	m.faultsOf = map[string]bool{}
+	for _, f := range m.faults {
+		m.faultsOf[f.Kind] = true
+	}
+	if strings.HasPrefix(a.Kind, "cfs_") {
+		for _, n := range a.targets {
+			m.reconsider(m.cfs.byID[n.spec.Xname])
+		}
+	}
+}
+
+// Clear ends a fault. What it has already done to nodes stays: a hung node hangs
+// until it is power-cycled. It returns [ErrNoFault] for an unknown id.
+func (m *Machine) Clear(id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.faults, func(a *activeFault) bool { return a.ID == id })
+	if i < 0 {
+		return fmt.Errorf("%w: %q", ErrNoFault, id)
+	}
+	m.remove(m.faults[i])
+	return nil
+}
+
+func (m *Machine) remove(a *activeFault) {
+	same := func(o *activeFault) bool { return o == a }
+	m.faults = slices.DeleteFunc(m.faults, same)
+	for _, n := range a.targets {
+		n.faults = slices.DeleteFunc(n.faults, same)
+	}
+	m.faultEdge(a)
+}
+
+// Faults lists the faults in the machine, in the order of their injection.
+func (m *Machine) Faults() []Fault {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]Fault, len(m.faults))
+	for i, a := range m.faults {
+		out[i] = a.Fault
+	}
+	return out
+}
+
+// active reports whether the time of the fault has come.
+func (m *Machine) active(a *activeFault) bool { return a.After == 0 || m.now() >= a.from }
+
+// has returns the fault of that kind which a node has now: one that is a lasting
+// property. Its probability is decided once per node. m.mu is held.
+func (m *Machine) has(n *node, kind string) *activeFault {
+	for _, a := range n.faults {
+		if a.Kind != kind || !m.active(a) || a.Count > 0 && a.used[n] >= a.Count {
+			continue
+		}
+		if a.Probability == 0 || m.chance(n, a.ID) < a.Probability {
+			return a
+		}
+	}
+	return nil
+}
+
+// use is has for something that happens: each use counts. m.mu is held.
+func (m *Machine) use(n *node, kind string) *activeFault {
+	a := m.has(n, kind)
+	if a != nil {
+		a.used[n]++
+	}
+	return a
+}
+
+// hit is use for one variant of a fault. m.mu is held.
+func (m *Machine) hit(n *node, kind, value string) bool {
+	if a := m.has(n, kind); a == nil || a.Value != value {
+		return false
+	}
+	return m.use(n, kind) != nil
+}
+
+// serviceFault returns the fault of that kind that a service shows to this
+// request. m.mu is held.
+func (m *Machine) serviceFault(service, kind string) *activeFault {
+	if !m.faultsOf[kind] {
+		return nil
+	}
+	for _, a := range m.faults {
+		if a.Kind != kind || a.Service != "" && a.Service != service || !m.active(a) || a.Count > 0 && a.used[nil] >= a.Count {
+			continue
+		}
+		perItem := kind == "drop_items" || kind == "dup_items"
+		if a.Probability > 0 && !perItem && m.rand.Float64() >= a.Probability {
+			continue
+		}
+		a.used[nil]++
+		return a
+	}
+	return nil
+}
+
+// serviceUp reports whether a service answers its neighbours inside the machine.
+// m.mu is held.
+func (m *Machine) serviceUp(service string) bool { return m.serviceFault(service, "outage") == nil }
+
+// imageDeleted reports whether a URL or an id belongs to an image that is gone.
+// m.mu is held.
+func (m *Machine) imageDeleted(ref string) bool {
+	for _, a := range m.faults {
+		if a.Kind != "image_deleted" || !m.active(a) {
+			continue
+		}
+		for _, img := range m.ims.images {
+			if strings.Contains(ref, img.ID) && (a.Value == "" || a.Value == img.ID || a.Value == img.Name) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,427 @@
+package fleet
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	transitionStartup = 500 * time.Millisecond // from the request to the first command (estimate)
+	confirmInterval   = 15 * time.Second       // between two looks at the cached power states
+	confirmFloor      = 5 * time.Millisecond
+	defaultDeadline   = 5 // minutes for each tier of a transition
+	transitionsKept   = 20000
+	transitionLife    = 24 * time.Hour
+)
+
+// operations of PCS by their lower-case spelling.
+var pcsOperations = map[string]string{
+	"on": "On", "off": "Off", "soft-off": "Soft-Off", "soft-restart": "Soft-Restart", "hard-restart": "Hard-Restart",
+	"init": "Init", "force-off": "Force-Off",
+}
+
+// tier is a step of a transition; all nodes go through the tiers in this order.
+type tier uint8
+
+const (
+	tierGracefulOff tier = iota
+	tierForceOff
+	tierRestart
+	tierOn
+	tierDone
+)
+
+var tierCommands = [...]redfish{opGracefulShutdown, opForceOff, opGracefulRestart, opOn}
+
+// transition is one request to PCS and what became of it.
+type transition struct {
+	id        string
+	operation string
+	minutes   int // deadline of a tier; 0: do not confirm, negative: wait for ever
+	created   time.Time
+	asked     time.Duration
+	status    string
+	tasks     []task
+	tier      tier
+	deadline  time.Duration
+	abort     bool
+	started   chan struct{} // closed when no task is new any more
+}
+
+// task is one component of a transition.
+type task struct {
+	xname       string
+	deputy      string
+	n           *node // nil when PCS does not know it
+	status      string
+	description string
+	err         string
+	next        tier
+	reservation *reservation
+}
+
+const (
+	taskNew         = "new"
+	taskInProgress  = "in-progress"
+	taskFailed      = "failed"
+	taskSucceeded   = "succeeded"
+	taskUnsupported = "unsupported"
+)
+
+func (t *task) finish(status, description, err string) {
+	t.status, t.description, t.err, t.next = status, description, err, tierDone
+}
+
+func (t *task) open() bool { return t.status == taskNew || t.status == taskInProgress }
+
+// transitionRequest is the body of POST /transitions.
+type transitionRequest struct {
+	Operation string `json:"operation"`
+	Deadline  *int   `json:"taskDeadlineMinutes"`
+	Location  []struct {
+		Xname  string `json:"xname"`
+		Deputy string `json:"deputyKey"`
+	} `json:"location"`
+}
+
+func (m *Machine) transitionCreate(w http.ResponseWriter, r *http.Request) {
+	var req transitionRequest
+	if err := decode(r, &req); err != nil {
+		problemf(w, http.StatusBadRequest, "error decoding JSON: %s", err)
+		return
+	}
+	about(w, len(req.Location))
+	operation, ok := pcsOperations[strings.ToLower(req.Operation)]
+	if !ok {
+		problemf(w, http.StatusBadRequest, "invalid operation: %q", req.Operation)
+		return
+	}
+	tr := m.newTransition(operation, defaultDeadline)
+	if req.Deadline != nil {
+		tr.minutes = *req.Deadline
+	}
+	for _, l := range req.Location {
+		tr.tasks = append(tr.tasks, task{xname: l.Xname, deputy: l.Deputy, status: taskNew, description: "Gathering data for transition"})
+	}
+	m.mu.Lock()
+	lost := m.serviceFault("pcs", "pcs_accept_then_lose") != nil
+	failed := m.serviceFault("pcs", "pcs_500_after_execute") != nil
+	m.submit(tr, lost)
+	m.mu.Unlock()
+	if failed {
+		problem(w, http.StatusInternalServerError, "error storing transition")
+		return
+	}
+	w.Header().Set("Location", "../transitions/"+tr.id)
+	writeJSON(w, http.StatusOK, map[string]string{"transitionID": tr.id, "operation": tr.operation})
+}
+
+func (m *Machine) newTransition(operation string, minutes int) *transition {
+	return &transition{
+		id: m.newID(), operation: operation, minutes: minutes, created: time.Now().UTC(), asked: m.now(), status: "new", started: make(chan struct{}),
+	}
+}
+
+// submit records a transition and, unless it gets lost, runs it. m.mu is held.
+func (m *Machine) submit(tr *transition, lost bool) {
+	seen := make(map[string]bool, len(tr.tasks))
+	kept := tr.tasks[:0]
+	for _, t := range tr.tasks {
+		if !seen[t.xname] {
+			seen[t.xname] = true
+			kept = append(kept, t)
+		}
+	}
+	tr.tasks = kept
+	m.pcs.transitions[tr.id] = tr
+	m.pcs.order = append(m.pcs.order, tr)
+	for len(m.pcs.order) > transitionsKept || time.Since(m.pcs.order[0].created) > transitionLife {
+		delete(m.pcs.transitions, m.pcs.order[0].id)
+		m.pcs.order = m.pcs.order[1:]
+	}
+	if !lost {
+		m.after(m.scaled(transitionStartup), func() { m.start(tr) })
+	}
+}
+
+// start sorts out which tasks need a command, and reserves their nodes.
+func (m *Machine) start(tr *transition) {
+	tr.status = "in-progress"
+	defer close(tr.started)
+	hsmUp := m.serviceUp("hsm")
+	for i := range tr.tasks {
+		t := &tr.tasks[i]
+		if tr.abort {
+			break
+		}
+		t.status = taskInProgress
+		m.plan(tr, t, hsmUp)
+	}
+	m.enterTier(tr, tierGracefulOff)
+}
+
+// plan decides what one task has to do.
+func (m *Machine) plan(tr *transition, t *task, hsmUp bool) {
+	kind, power := hmsType(t.xname)
+	n := m.byXname[t.xname]
+	switch {
+	case kind == "":
+		t.finish(taskFailed, "Invalid xname", "")
+		return
+	case !power:
+		t.finish(taskUnsupported, "No power control for component type "+kind, "")
+		return
+	case n == nil || !m.inPCS(n):
+		t.finish(taskFailed, "Missing xname", "")
+		return
+	case !hsmUp:
+		t.finish(taskFailed, "Error retrieving HSM data", "")
+		return
+	}
+	t.n = n
+	supported := false
+	for _, op := range m.operations(n) {
+		supported = supported || op == tr.operation
+	}
+	isOff, isOn := n.cached.power == powerOff, n.cached.power == powerOn
+	switch {
+	case !supported:
+		t.finish(taskUnsupported, "Unsupported for transition operation", "")
+		return
+	case isOn && tr.operation == "On", isOff && (tr.operation == "Off" || tr.operation == "Soft-Off" || tr.operation == "Force-Off"):
+		t.finish(taskSucceeded, "Component already in desired state", "")
+		return
+	case !isOn && (tr.operation == "Hard-Restart" || tr.operation == "Soft-Restart"):
+		t.finish(taskFailed, "Component must be on for this operation", "")
+		return
+	}
+	switch tr.operation {
+	case "On":
+		t.next = tierOn
+	case "Force-Off":
+		t.next = tierForceOff
+	case "Soft-Restart":
+		t.next = tierRestart
+	default: // Soft-Off, Off, Init, Hard-Restart
+		t.next = tierGracefulOff
+		if m.has(n, "no_soft_off_support") != nil {
+			t.next = tierForceOff
+		}
+		if isOff { // Init
+			t.next = tierOn
+		}
+	}
+	if t.deputy != "" && m.reservedNode(n) && n.reservation != nil && strings.EqualFold(n.reservation.deputy, t.deputy) {
+		t.description = "Reserved"
+		return
+	}
+	res, reason := m.reserve(n, 0) // PCS renews its one-minute reservations
+	switch {
+	case reason == "NotFound":
+		t.finish(taskFailed, "Xname not found in HSM", "")
+	case reason != "" && t.deputy != "":
+		t.finish(taskFailed, "Invalid deputy key and unable to reserve component", "")
+	case reason != "":
+		t.finish(taskFailed, "Unable to reserve component", "")
+	default:
+		t.reservation, t.description = res, "Reserved"
+	}
+}
+
+// enterTier sends the commands of the first tier from the given one that has any,
+// and looks at their effect after the confirmation interval.
+func (m *Machine) enterTier(tr *transition, from tier) {
+	if tr.abort {
+		m.finish(tr)
+		return
+	}
+	for tr.tier = from; tr.tier < tierDone; tr.tier++ {
+		op, waiting := tierCommands[tr.tier], false
+		for i := range tr.tasks {
+			t := &tr.tasks[i]
+			if !t.open() || t.next != tr.tier {
+				continue
+			}
+			if err := m.command(t.n, op); err != "" {
+				t.finish(taskFailed, "Failed to apply transition, "+op.String(), err)
+				continue
+			}
+			t.description = "Applied transition, " + op.String()
+			if tr.minutes == 0 {
+				m.advanceTask(tr, t, "Transition accepted, "+op.String())
+				continue
+			}
+			waiting = true
+		}
+		if waiting {
+			tr.deadline = m.now() + m.scaled(time.Duration(tr.minutes)*time.Minute)
+			m.after(m.scaled(confirmInterval), func() { m.confirm(tr) })
+			return
+		}
+	}
+	m.finish(tr)
+}
+
+// advanceTask takes a task to its next tier, or to its end.
+func (m *Machine) advanceTask(tr *transition, t *task, description string) {
+	if tr.tier < tierOn && (tr.operation == "Init" || tr.operation == "Hard-Restart") {
+		t.next, t.description = tierOn, description
+		return
+	}
+	t.finish(taskSucceeded, description, "")
+}
+
+// confirm compares the cached power states with what this tier is to achieve.
+func (m *Machine) confirm(tr *transition) {
+	if tr.abort {
+		m.finish(tr)
+		return
+	}
+	op := tierCommands[tr.tier]
+	late := tr.minutes > 0 && m.now() >= tr.deadline
+	waiting := false
+	for i := range tr.tasks {
+		t := &tr.tasks[i]
+		if !t.open() || t.next != tr.tier {
+			continue
+		}
+		want := powerOff
+		if tr.tier >= tierRestart {
+			want = powerOn
+		}
+		switch {
+		case t.n.cached.power == want:
+			m.advanceTask(tr, t, "Transition confirmed, "+op.String())
+		case !late:
+			waiting = true
+		case tr.tier == tierGracefulOff && tr.operation != "Soft-Off":
+			t.next = tierForceOff
+		default:
+			t.finish(taskFailed, "Failed to achieve transition", fmt.Sprintf("Timeout waiting for transition, %s.", op))
+		}
+	}
+	if waiting {
+		m.after(m.pause(confirmInterval, confirmFloor), func() { m.confirm(tr) })
+		return
+	}
+	m.enterTier(tr, tr.tier+1)
+}
+
+// finish ends a transition and gives back all its nodes at once.
+func (m *Machine) finish(tr *transition) {
+	tr.status = "completed"
+	if tr.abort {
+		tr.status = "aborted"
+	}
+	for i := range tr.tasks {
+		t := &tr.tasks[i]
+		if t.open() {
+			t.finish(taskFailed, "Transition aborted", "Transition aborted")
+		}
+		if t.n == nil {
+			continue
+		}
+		if t.reservation != nil {
+			if t.n.reservation == t.reservation {
+				t.n.reservation = nil
+			}
+			t.reservation = nil
+			m.spend(t.n, spentPCS, tr.asked)
+		}
+	}
+}
+
+// transitionJSON is a transition on the wire; lists of transitions leave out the
+// tasks.
+type transitionJSON struct {
+	ID         string         `json:"transitionID"`
+	Operation  string         `json:"operation"`
+	Created    string         `json:"createTime"`
+	Expires    string         `json:"automaticExpirationTime"`
+	Status     string         `json:"transitionStatus"`
+	TaskCounts map[string]int `json:"taskCounts"`
+	Tasks      []taskJSON     `json:"tasks,omitempty"`
+}
+
+type taskJSON struct {
+	Xname       string `json:"xname"`
+	Status      string `json:"taskStatus"`
+	Description string `json:"taskStatusDescription"`
+	Error       string `json:"error,omitempty"`
+}
+
+func (tr *transition) json(withTasks bool) transitionJSON {
+	counts := map[string]int{"total": len(tr.tasks), "new": 0, "in-progress": 0, "failed": 0, "succeeded": 0, "un-supported": 0}
+	j := transitionJSON{
+		ID: tr.id, Operation: tr.operation, Created: tr.created.Format(time.RFC3339), Status: tr.status, TaskCounts: counts,
+		Expires: tr.created.Add(transitionLife).Format(time.RFC3339),
+	}
+	if tr.abort && tr.status != "aborted" {
+		j.Status = "abort-signaled"
+	}
+	for i := range tr.tasks {
+		t := &tr.tasks[i]
+		key := t.status
+		if key == taskUnsupported {
+			key = "un-supported" // the count is spelled unlike the task
+		}
+		counts[key]++
+		if withTasks {
+			j.Tasks = append(j.Tasks, taskJSON{t.xname, t.status, t.description, t.err})
+		}
+	}
+	return j
+}
+
+func (m *Machine) transitionList(w http.ResponseWriter, _ *http.Request) {
+	m.mu.Lock()
+	list := make([]transitionJSON, len(m.pcs.order))
+	for i, tr := range m.pcs.order {
+		list[i] = tr.json(false)
+	}
+	m.mu.Unlock()
+	about(w, len(list))
+	writeJSON(w, http.StatusOK, map[string]any{"transitions": list})
+}
+
+func (m *Machine) transitionGet(w http.ResponseWriter, r *http.Request) {
+	id, ok := transitionID(w, r)
+	if !ok {
+		return
+	}
+	m.mu.Lock()
+	tr := m.pcs.transitions[id]
+	var j transitionJSON
+	if tr != nil {
+		j = tr.json(true)
+	}
+	m.mu.Unlock()
+	if tr == nil {
+		problem(w, http.StatusNotFound, "transitionId could not be found")
+		return
+	}
+	about(w, len(j.Tasks))
+	writeJSON(w, http.StatusOK, j)
+}
+
+// transitionAbort asks a transition to end; it does so when it next looks.
+func (m *Machine) transitionAbort(w http.ResponseWriter, r *http.Request) {
+	id, ok := transitionID(w, r)
+	if !ok {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tr := m.pcs.transitions[id]
+	switch {
+	case tr == nil:
+		problem(w, http.StatusNotFound, "transitionId could not be found")
+	case tr.status == "completed":
+		problemf(w, http.StatusBadRequest, "transition %s is completed; it cannot be aborted", id)
+	default:
+		tr.abort = true
+		writeJSON(w, http.StatusAccepted, map[string]string{"abortStatus": "Accepted - abort initiated"})
+	}
+}
