@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/internal/rest"
 )
 
 // Operation is a power operation. Source: PCS API, POST /transitions.
@@ -37,7 +38,8 @@ type PowerStatus struct {
 	LastUpdated time.Time
 }
 
-// TransitionID identifies an accepted transition; empty where the back end has none (CAPMC).
+// TransitionID identifies an accepted transition; empty where the back end has none (CAPMC). It is opaque: one that was
+// split at the limits of the service stands for several.
 type TransitionID string
 
 // TaskState is the progress of one node in a transition.
@@ -64,6 +66,19 @@ func (t Task) Done() bool {
 	return t.State == TaskSucceeded || t.State == TaskFailed || t.State == TaskUnsupported
 }
 
+// Reason says in one line what became of the task: what PCS said and what the controller said.
+func (t Task) Reason() string {
+	switch {
+	case t.Error == "" && t.Description == "":
+		return "the power task is " + string(t.State)
+	case t.Error == "":
+		return t.Description
+	case t.Description == "":
+		return t.Error
+	}
+	return t.Description + ": " + t.Error
+}
+
 // Transition is a power operation on its way. A transition whose every task failed is done nevertheless: look at the
 // tasks. All its nodes stay reserved until Done.
 type Transition struct {
@@ -71,11 +86,26 @@ type Transition struct {
 	Operation Operation
 	Done      bool // completed or aborted; the reservations are free
 	Tasks     map[bos.ComponentID]Task
+	Counts    map[TaskState]int // tasks by state, as the service counts them; states without tasks may be missing
+}
+
+// Err returns the tasks that failed or are unsupported as a *bos.BatchError with their reasons, or nil.
+func (t *Transition) Err() error {
+	failed := map[bos.ComponentID]error{}
+	for id, task := range t.Tasks {
+		if task.State == TaskFailed || task.State == TaskUnsupported {
+			failed[id] = errors.New(task.Reason())
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return &bos.BatchError{Failed: failed}
 }
 
 // ErrOutcomeUnknown is the error of a transition request that may have been executed: it was sent, and the answer is
 // missing or makes no sense. The error may match bos.ErrUnavailable too; look for this one first.
-var ErrOutcomeUnknown = errors.New("outcome unknown")
+var ErrOutcomeUnknown = rest.ErrOutcomeUnknown
 
 // PowerClient is the power back end. Implementations are safe for concurrent use and split requests at their own
 // limits. Errors match bos.ErrUnavailable for an outage; of Transition, ErrOutcomeUnknown when the request may have
@@ -85,7 +115,7 @@ type PowerClient interface {
 	// calls malformed are entries with Error. No ids, no call.
 	PowerStatus(ctx context.Context, ids []bos.ComponentID) (map[bos.ComponentID]PowerStatus, error)
 	// Transition starts op on ids and returns when the service has accepted it: the work goes on. It is never repeated
-	// blindly. No ids is bos.ErrInvalid.
+	// blindly. No ids is bos.ErrInvalid. Beside a *bos.BatchError the id is that of the transition of the others.
 	Transition(ctx context.Context, op Operation, ids []bos.ComponentID) (TransitionID, error)
 }
 

@@ -63,7 +63,7 @@ type document struct {
 // Decode reads the manifest whose text was found at path. Each part may occur once. Errors match bos.ErrInvalid.
 func Decode(path string, text []byte) (*Manifest, error) {
 	if len(text) > MaxSize {
-		return nil, tooBig(path, int64(len(text)))
+		return nil, TooBig(path, int64(len(text)))
 	}
 	if !utf8.Valid(text) {
 		return nil, UnreadableManifest(path, invalid("It is not UTF-8."))
@@ -167,6 +167,7 @@ func unreadable(text string, cause error) error {
 	return &fixedError{text, cause}
 }
 
-func tooBig(path string, size int64) error {
+// TooBig is the error for a manifest of more than MaxSize bytes. It matches bos.ErrInvalid.
+func TooBig(path string, size int64) error {
 	return invalid("%s is supposed to be an image manifest, but %d bytes is too big for a manifest", path, size)
 }

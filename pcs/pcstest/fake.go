@@ -321,5 +321,9 @@ func (f *Fake) find(id pcs.TransitionID) (*pcs.Transition, error) {
 func cloneTransition(t *pcs.Transition) pcs.Transition {
 	c := *t
 	c.Tasks = maps.Clone(t.Tasks)
+	c.Counts = map[pcs.TaskState]int{}
+	for _, task := range t.Tasks {
+		c.Counts[task.State]++
+	}
 	return c
 }

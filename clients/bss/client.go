@@ -1,0 +1,54 @@
+package bss
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/internal/rest"
+)
+
+// Config says how to speak to the service; the zero value works.
+type Config = rest.Config
+
+// Error is what a call of the service fails with; it carries the service's own words.
+type Error = rest.Error
+
+// Client is a BootClient over HTTP. It is safe for concurrent use.
+type Client struct{ rest *rest.Client }
+
+var _ BootClient = (*Client)(nil)
+
+// New returns a client of BSS at baseURL, such as "http://cray-bss/boot/v1". No request is made. Errors match
+// bos.ErrInvalid.
+func New(baseURL string, cfg Config) (*Client, error) {
+	c, err := rest.New("bss", baseURL, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{c}, nil
+}
+
+// SetBootParameters implements BootClient. It is one request, so that all ids share the token; a retry makes BSS hand
+// out another one, and the last answer counts.
+func (c *Client) SetBootParameters(ctx context.Context, ids []bos.ComponentID, a bos.BootArtifacts) (bos.BSSToken, error) {
+	if len(ids) == 0 {
+		return "", &bos.FieldError{Field: "ids", Reason: "boot parameters need at least one node"}
+	}
+	body := struct {
+		Hosts  []bos.ComponentID `json:"hosts"`
+		Params string            `json:"params"`
+		Kernel string            `json:"kernel"`
+		Initrd string            `json:"initrd"`
+	}{rest.Distinct(ids), a.KernelParameters, a.Kernel, a.Initrd}
+	var token bos.BSSToken
+	err := c.rest.Do(ctx, rest.Request{Method: http.MethodPut, Path: "bootparameters", Body: body}, func(a *rest.Answer) error {
+		if token = bos.BSSToken(strings.TrimSpace(a.Header.Get("BSS-Referral-Token"))); token == "" {
+			return a.Malformed(errors.New("no header BSS-Referral-Token"), nil)
+		}
+		return nil
+	})
+	return token, err
+}

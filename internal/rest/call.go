@@ -1,0 +1,148 @@
+package rest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// call is one call of a service: what is known of it across its tries. Its methods are the hooks of retryablehttp, which
+// calls them one after the other.
+type call struct {
+	client     *Client
+	method     string
+	where      string // URL without query
+	repeatable bool   // a repetition does no harm
+	read       func(*Answer) error
+
+	began   time.Time
+	sent    bool          // the service may have seen the request
+	retries int           // begun so far
+	wait    time.Duration // before the next one
+	final   error         // what read made of the answer
+}
+
+func newCall(c *Client, r Request, read func(*Answer) error) *call {
+	idempotent := []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions}
+	return &call{
+		client: c, method: r.Method, where: c.where(r), read: read, began: time.Now(),
+		repeatable: r.ReadOnly || slices.Contains(idempotent, r.Method) && !r.Once,
+	}
+}
+
+// again decides after each try, and after reading an answer failed, whether to try again. resp is nil if err came from
+// the try itself.
+func (c *call) again(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if _, notSent := errors.AsType[*connectError](err); !notSent {
+		c.sent = true
+	}
+	if ctx.Err() != nil || !c.worthRepeating(resp, err) {
+		return false, nil
+	}
+	c.wait = c.nextWait(resp)
+	cfg := &c.client.cfg
+	if cfg.RetryBudget > 0 && time.Since(c.began)+c.wait > cfg.RetryBudget {
+		return false, nil
+	}
+	if c.retries < cfg.Retries() {
+		status := 0
+		if resp != nil {
+			status = resp.StatusCode
+		}
+		cfg.Log.Debug("retrying", "service", c.client.service, "method", c.method, "url", c.where, "status", status, "err", err, "wait", c.wait)
+	}
+	return true, nil
+}
+
+func (c *call) worthRepeating(resp *http.Response, err error) bool {
+	if err == nil {
+		if !c.repeatable {
+			return false
+		}
+		switch resp.StatusCode {
+		case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		case http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+			return resp.Header.Get("Retry-After") != ""
+		}
+		return false
+	}
+	if _, notSent := errors.AsType[*connectError](err); notSent {
+		_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+		return !badCertificate
+	}
+	if _, broken := errors.AsType[*readError](err); broken || resp == nil {
+		return c.repeatable
+	}
+	return false
+}
+
+// nextWait returns the wait before the next retry: 0, then RetryWait doubling up to 120 of it, or what the answer asks for.
+func (c *call) nextWait(resp *http.Response) time.Duration {
+	cfg := &c.client.cfg
+	longest := 120 * cfg.RetryWait
+	if resp != nil {
+		switch resp.StatusCode {
+		case http.StatusServiceUnavailable, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+			if d, ok := retryAfter(resp.Header.Get("Retry-After")); ok {
+				return d
+			}
+		}
+	}
+	if c.retries == 0 {
+		return 0
+	}
+	wait := longest
+	if c.retries <= 7 { // 2^7 > 120
+		wait = min(longest, cfg.RetryWait<<(c.retries-1))
+	}
+	return cfg.Jitter(wait)
+}
+
+// retryAfter reads the header, in either of its forms: seconds, or a date.
+func retryAfter(header string) (time.Duration, bool) {
+	if s, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return time.Duration(s) * time.Second, true
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return max(0, time.Until(at)), true
+	}
+	return 0, false
+}
+
+// backoff is asked once per retry.
+func (c *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duration {
+	c.retries++
+	return c.wait
+}
+
+// receive handles the answer of the last try.
+func (c *call) receive(resp *http.Response) error {
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return c.statusError(resp)
+	}
+	if c.read == nil {
+		return nil
+	}
+	err := c.read(&Answer{Header: resp.Header, Status: resp.StatusCode, call: c, body: resp.Body})
+	if _, broken := errors.AsType[*readError](err); !broken {
+		c.final = err
+	}
+	return err
+}
+
+// fail makes the error of a call whose tries are used up, or whose last try is not worth repeating.
+func (c *call) fail(resp *http.Response, err error, _ int) (*http.Response, error) {
+	if resp != nil {
+		defer resp.Body.Close()
+	}
+	if err == nil {
+		return nil, c.statusError(resp)
+	}
+	return nil, c.transportError(err)
+}
