@@ -3,6 +3,7 @@ package reporter
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -41,6 +42,7 @@ func TestWakeIdle(t *testing.T) {
 		time.Sleep(time.Hour)
 		rep.Wake() // there is still nothing to report
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		token = testBSS
 		rep.Wake()
 		time.Sleep(time.Hour)
