@@ -18,6 +18,7 @@ const FeedSize = 10_000
 type Feed struct {
 	mu     sync.Mutex
 	epoch  string
+	ahead  uint64 // revision of a commit of this process whose change may not be here yet, see Reached
 	first  uint64 // revision of the oldest change in ring
 	ring   []bos.Change
 	head   int // where the oldest change is, once the ring is full
@@ -33,13 +34,28 @@ func NewFeed(at bos.Cursor) *Feed {
 // NewEpoch returns a random epoch for a feed that starts anew.
 func NewEpoch() string { return rand.Text()[:12] }
 
-// Cursor returns the place of the latest change.
+// Cursor returns the place of the latest change that this process knows of.
 func (f *Feed) Cursor() bos.Cursor {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.cursor()
+	return f.present()
 }
 
+func (f *Feed) present() bos.Cursor {
+	return bos.Cursor{Epoch: f.epoch, Revision: max(f.last(), f.ahead)}
+}
+
+// Reached says that a commit of this process has got revisions up to that of the cursor, where the changes come back
+// from the database later. Whoever subscribes to the present from now on does not see them.
+func (f *Feed) Reached(at bos.Cursor) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at.Epoch == f.epoch {
+		f.ahead = max(f.ahead, at.Revision)
+	}
+}
+
+// cursor is where the ring ends.
 func (f *Feed) cursor() bos.Cursor { return bos.Cursor{Epoch: f.epoch, Revision: f.last()} }
 
 func (f *Feed) last() uint64 { return f.first + uint64(len(f.ring)) - 1 }
@@ -95,6 +111,9 @@ func (f *Feed) Restart(at bos.Cursor) {
 }
 
 func (f *Feed) restart(at bos.Cursor) {
+	if at.Epoch != f.epoch {
+		f.ahead = 0
+	}
 	f.epoch, f.first, f.ring, f.head = at.Epoch, at.Revision+1, nil, 0
 	for s := range f.subs {
 		s.resync = true
@@ -128,10 +147,10 @@ func (f *Feed) Subscribe(since bos.Cursor) *Subscription {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if since.IsZero() {
-		since = f.cursor()
+		since = f.present()
 	}
 	s.seen = since.Revision
-	s.resync = since.Epoch != f.epoch || since.Revision > f.last()
+	s.resync = since.Epoch != f.epoch || since.Revision > f.present().Revision
 	f.subs[s] = struct{}{}
 	s.signal()
 	return s
