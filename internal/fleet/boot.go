@@ -85,7 +85,7 @@ func (m *Machine) post(n *node) {
 func (m *Machine) fetchScript(n *node) {
 	entry, err := m.bootScript(n)
 	if err != "" {
-		if last := n.history[len(n.history)-1]; last.Note != err {
+		if last := n.history[len(n.history)-1]; last.note != err {
 			m.enter(n, PhasePXE, err)
 		}
 		m.afterNode(n, m.pause(pxeRetry, retryFloor), func() { m.fetchScript(n) })

@@ -23,6 +23,13 @@ type callKey struct {
 	status  int
 }
 
+// Moment is one step of a node's history.
+type Moment struct {
+	Time  time.Time `json:"time"`
+	Phase string    `json:"phase"`
+	Note  string    `json:"note,omitempty"`
+}
+
 // NodeState is the truth about a node, as the machine knows it.
 type NodeState struct {
 	Xname    string         `json:"xname"`
@@ -44,6 +51,7 @@ type NodeState struct {
 	Config   string         `json:"configuration,omitempty"`
 	CFS      string         `json:"configuration_status"`
 	Commands map[string]int `json:"commands"` // Redfish commands received
+	Requests map[string]int `json:"requests"` // PCS transitions that named it, by operation
 	Faults   []string       `json:"faults,omitempty"`
 	History  []Moment       `json:"history,omitempty"`
 	Hardware HardwareTime   `json:"hardware_seconds"`
@@ -102,7 +110,7 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 	s := NodeState{
 		Xname: n.spec.Xname, NID: n.nid, Role: n.role, SubRole: n.subRole, Aliases: n.spec.Aliases, MAC: macOf(n), Phase: n.phase.String(), Power: power(n),
 		PCSPower: n.cached.power, HSMState: n.state, Boots: n.boots, Cmdline: n.cmdline(), Reported: n.reported,
-		Commands: map[string]int{}, History: slices.Clone(n.history),
+		Commands: map[string]int{}, Requests: map[string]int{},
 		Hardware: HardwareTime{spent.Node.Seconds(), spent.PCS.Seconds(), spent.CFS.Seconds(), spent.Total.Seconds()},
 	}
 	if n.loaded != nil {
@@ -115,6 +123,14 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 		if times > 0 {
 			s.Commands[redfish(op).String()] = int(times)
 		}
+	}
+	for op, times := range n.requests {
+		if times > 0 {
+			s.Requests[everyOperation[op]] = int(times)
+		}
+	}
+	for _, h := range n.history {
+		s.History = append(s.History, Moment{m.epoch.Add(h.at).UTC(), h.phase.String(), h.note})
 	}
 	for _, a := range n.faults {
 		s.Faults = append(s.Faults, a.Kind)
@@ -202,7 +218,7 @@ func (m *Machine) controlNode(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, s)
 }
 
-// controlInject takes a fault as JSON, or as the text that ParseFault reads.
+// controlInject is POST /_sim/faults with a [Fault].
 func (m *Machine) controlInject(w http.ResponseWriter, r *http.Request) {
 	var f Fault
 	if err := decode(r, &f); err != nil {

@@ -98,11 +98,11 @@ const (
 
 // faultKind describes a kind of fault.
 type faultKind struct {
-	service string // where a service fault belongs: one service, or "any"; empty for node faults
+	service string // that a service fault belongs to, or "any"; empty for node faults
 	value   valueKind
 	oneOf   []string // values it takes; the first is the default
+	deflt   string   // value in place of none
 	help    string
-	deflt   string
 }
 
 // faultKinds are all kinds of faults. Source: services spec 13.5.
@@ -197,7 +197,7 @@ func ParseFault(s string) (Fault, error) {
 		return f, unknownKind(kind)
 	}
 	target, value, both := strings.Cut(rest, ":")
-	if k.service != "" && !both && target != "" && !slices.Contains(Services(), target) {
+	if !both && !k.aimsAt(target) {
 		target, value = "", target
 	}
 	if v, p, found := strings.Cut(value, "@"); found {
@@ -220,6 +220,20 @@ func ParseFault(s string) (Fault, error) {
 		f.Nodes = strings.Split(target, ",")
 	}
 	return f, nil
+}
+
+// aimsAt reports whether text can be the target of a fault; else it is the value.
+func (k faultKind) aimsAt(text string) bool {
+	if k.service != "" {
+		return slices.Contains(Services(), text)
+	}
+	if k.value == noValue && k.oneOf == nil {
+		return true
+	}
+	first, _, _ := strings.Cut(text, ",")
+	kind, _ := hmsType(canonical(first))
+	_, isFraction := parseFraction(text)
+	return isFraction || kind != ""
 }
 
 func parseFraction(s string) (float64, bool) {
@@ -286,6 +300,8 @@ func (f *activeFault) check() error {
 		return fmt.Errorf("fault %s: probability %v, want 0 to 1", f.Kind, f.Probability)
 	case f.Count < 0 || f.After < 0 || f.For < 0:
 		return fmt.Errorf("fault %s: count, after and for must not be negative", f.Kind)
+	case len(f.Nodes) > 0 && f.Fraction > 0:
+		return fmt.Errorf("fault %s: give nodes or a fraction, not both", f.Kind)
 	case k.service == "" && f.Service != "":
 		return fmt.Errorf("fault %s is about nodes, not about service %q", f.Kind, f.Service)
 	case k.service != "" && (len(f.Nodes) > 0 || f.Fraction > 0):
@@ -482,7 +498,7 @@ func (m *Machine) Faults() []Fault {
 func (m *Machine) active(a *activeFault) bool { return a.After == 0 || m.now() >= a.from }
 
 // has returns the fault of that kind which a node has now: one that is a lasting
-// property. Its probability is decided once per node. m.mu is held.
+// property. Its probability is decided once per boot of the node. m.mu is held.
 func (m *Machine) has(n *node, kind string) *activeFault {
 	for _, a := range n.faults {
 		if a.Kind != kind || !m.active(a) || a.Count > 0 && a.used[n] >= a.Count {

@@ -1,57 +1,32 @@
 package fleet
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"strconv"
 	"time"
 )
 
-// withFaults answers a request as the service does with the faults it has.
-func (m *Machine) withFaults(service string, h http.Handler, w *answer, r *http.Request) {
+// answer fills a with what the service answers, given the faults it has. It
+// panics with http.ErrAbortHandler where a fault breaks the connection.
+func (m *Machine) answer(service string, h http.Handler, a *answer, w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
-	quiet := len(m.faults) == 0
+	healthy := len(m.faults) == 0
 	m.mu.Unlock()
-	if quiet {
-		h.ServeHTTP(w, r)
+	if healthy {
+		h.ServeHTTP(a, r)
 		return
 	}
-	if m.refuse(service, w, r) {
+	if m.refuse(service, a, w, r) {
 		return
 	}
 	bend := m.benders(service)
-	if len(bend) == 0 {
-		h.ServeHTTP(w, r)
-		return
-	}
-	held := &heldAnswer{header: http.Header{}, status: http.StatusOK}
-	inner := &answer{ResponseWriter: held}
-	h.ServeHTTP(inner, r)
-	w.items = inner.items
+	h.ServeHTTP(a, r)
 	for _, f := range bend {
-		m.bend(f, held, w, r)
+		m.bend(f, a, w, r)
 	}
-	maps.Copy(w.Header(), held.header)
-	if held.body.Len() > 0 || r.Method != http.MethodHead && held.status != http.StatusNoContent {
-		w.Header().Set("Content-Length", strconv.Itoa(held.body.Len()))
-	}
-	w.WriteHeader(held.status)
-	w.Write(held.body.Bytes())
 }
-
-// heldAnswer is a response that has not been sent yet.
-type heldAnswer struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (h *heldAnswer) Header() http.Header         { return h.header }
-func (h *heldAnswer) WriteHeader(status int)      { h.status = status }
-func (h *heldAnswer) Write(b []byte) (int, error) { return h.body.Write(b) }
 
 // wait lets d pass on the wall clock; it is false when the caller has gone or the
 // machine has stopped.
@@ -79,9 +54,9 @@ func abort() { panic(http.ErrAbortHandler) }
 
 // refuse applies the faults that keep a request from the service; it is true when
 // the request has been answered.
-func (m *Machine) refuse(service string, w *answer, r *http.Request) bool {
+func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *http.Request) bool {
 	if f := m.faultNow(service, "outage"); f != nil {
-		m.outage(f.Value, w, r)
+		m.outage(f.Value, a, w, r)
 		return true
 	}
 	if f := m.faultNow(service, "latency"); f != nil {
@@ -97,25 +72,25 @@ func (m *Machine) refuse(service string, w *answer, r *http.Request) bool {
 		late := f.used[nil] > f.number
 		m.mu.Unlock()
 		if late {
-			problem(w, http.StatusUnauthorized, "token expired")
+			problem(a, http.StatusUnauthorized, "token expired")
 			return true
 		}
 	}
 	if f := m.faultNow(service, "max_url"); f != nil && len(r.URL.RequestURI()) > f.number {
-		problemf(w, http.StatusRequestURITooLong, "request line longer than %d bytes", f.number)
+		problemf(a, http.StatusRequestURITooLong, "request line longer than %d bytes", f.number)
 		return true
 	}
 	if f := m.faultNow(service, "max_body"); f != nil && r.ContentLength > int64(f.number) {
-		problemf(w, http.StatusRequestEntityTooLarge, "body longer than %d bytes", f.number)
+		problemf(a, http.StatusRequestEntityTooLarge, "body longer than %d bytes", f.number)
 		return true
 	}
 	if f := m.faultNow(service, "retry_after"); f != nil {
-		w.Header().Set("Retry-After", strconv.Itoa(f.number))
-		problem(w, http.StatusServiceUnavailable, "try again later")
+		a.Header().Set("Retry-After", strconv.Itoa(f.number))
+		problem(a, http.StatusServiceUnavailable, "try again later")
 		return true
 	}
 	if f := m.faultNow(service, "error_rate"); f != nil {
-		problem(w, f.number, "simulated error")
+		problem(a, f.number, "simulated error")
 		return true
 	}
 	return false
@@ -123,7 +98,7 @@ func (m *Machine) refuse(service string, w *answer, r *http.Request) bool {
 
 // outage is a request to a service that is down. A refused connection can only be
 // shown as one that breaks: the address is shared with the other services.
-func (m *Machine) outage(mode string, w *answer, r *http.Request) {
+func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)
 	switch mode {
 	case "blackhole":
@@ -132,20 +107,19 @@ func (m *Machine) outage(mode string, w *answer, r *http.Request) {
 	case "refuse":
 		abort()
 	case "502html":
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(http.StatusBadGateway)
-		io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
+		a.header.Set("Content-Type", "text/html")
+		a.WriteHeader(http.StatusBadGateway)
+		io.WriteString(a, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
 	case "reset_mid_body":
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", "1000")
-		w.WriteHeader(http.StatusOK)
+		a.header.Set("Content-Type", "application/json")
+		a.begin(w, 1000)
 		io.WriteString(w, `{"`)
 		http.NewResponseController(w).Flush()
 		abort()
 	default:
-		w.Header().Set("Content-Type", "text/plain")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		io.WriteString(w, "no healthy upstream")
+		a.header.Set("Content-Type", "text/plain")
+		a.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(a, "no healthy upstream")
 	}
 }
 
@@ -164,57 +138,50 @@ func (m *Machine) benders(service string) []*activeFault {
 }
 
 // bend applies one fault to an answer that has not been sent yet.
-func (m *Machine) bend(f *activeFault, held *heldAnswer, w *answer, r *http.Request) {
+func (m *Machine) bend(f *activeFault, a *answer, w http.ResponseWriter, r *http.Request) {
 	switch f.Kind {
 	case "latency_per_item":
-		if !m.wait(r, time.Duration(w.items)*f.duration) {
+		if !m.wait(r, time.Duration(a.items)*f.duration) {
 			abort()
 		}
 	case "malformed":
-		held.header.Set("Content-Type", "text/html")
-		held.status = http.StatusOK
-		held.body.Reset()
-		held.body.WriteString("<html><body>Please sign in</body></html>\n")
+		a.header.Set("Content-Type", "text/html")
+		a.status = http.StatusOK
+		a.body.Reset()
+		a.body.WriteString("<html><body>Please sign in</body></html>\n")
 	case "empty_body":
-		held.body.Reset()
+		a.body.Reset()
 	case "bandwidth":
-		m.send(held, w)
+		a.begin(w, a.body.Len())
 		step := max(1, f.number/10)
-		for held.body.Len() > 0 && m.wait(r, 100*time.Millisecond) {
-			w.Write(held.body.Next(step))
+		for a.body.Len() > 0 && m.wait(r, 100*time.Millisecond) {
+			w.Write(a.body.Next(step))
 			http.NewResponseController(w).Flush()
 		}
-		abort() // ends a complete body quietly, and shows an incomplete one as such
+		abort() // quiet after a complete body, and shows an incomplete one as such
 	case "truncate_body":
-		if held.body.Len() > f.number {
-			m.send(held, w)
-			w.Write(held.body.Next(f.number))
+		if a.body.Len() > f.number {
+			a.begin(w, a.body.Len())
+			w.Write(a.body.Next(f.number))
 			http.NewResponseController(w).Flush()
 			abort()
 		}
 	default:
-		m.bendItems(f, held)
+		m.bendItems(f, a)
 	}
-}
-
-// send sends the header of an answer whose body follows.
-func (m *Machine) send(held *heldAnswer, w *answer) {
-	maps.Copy(w.Header(), held.header)
-	w.Header().Set("Content-Length", strconv.Itoa(held.body.Len()))
-	w.WriteHeader(held.status)
 }
 
 // bendItems changes the lists in a JSON answer: the answer itself, or the members
 // of an object.
-func (m *Machine) bendItems(f *activeFault, held *heldAnswer) {
+func (m *Machine) bendItems(f *activeFault, a *answer) {
 	var list []json.RawMessage
 	var object map[string]json.RawMessage
-	switch body := held.body.Bytes(); {
-	case held.status/100 != 2:
+	switch body := a.body.Bytes(); {
+	case a.status/100 != 2:
 		return
 	case json.Unmarshal(body, &list) == nil && list != nil:
-		held.body.Reset()
-		held.body.Write(m.bendList(f, list))
+		a.body.Reset()
+		a.body.Write(m.bendList(f, list))
 	case json.Unmarshal(body, &object) == nil:
 		for key, value := range object {
 			if list = nil; json.Unmarshal(value, &list) == nil && list != nil {
@@ -225,8 +192,8 @@ func (m *Machine) bendItems(f *activeFault, held *heldAnswer) {
 		if err != nil {
 			return
 		}
-		held.body.Reset()
-		held.body.Write(changed)
+		a.body.Reset()
+		a.body.Write(changed)
 	}
 }
 

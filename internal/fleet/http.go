@@ -1,11 +1,14 @@
 package fleet
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -17,14 +20,17 @@ type Call struct {
 	Time    time.Time `json:"time"`
 	Service string    `json:"service"`
 	Method  string    `json:"method"`
-	Path    string    `json:"path"`
-	Items   int       `json:"items"` // nodes, hosts, components … it was about
-	Status  int       `json:"status"`
+	Path    string    `json:"path"`   // with the query; cut after 256 bytes
+	Items   int       `json:"items"`  // nodes, hosts, components … it was about
+	Status  int       `json:"status"` // 0: the connection was broken
 	Millis  float64   `json:"ms"`
 }
 
-// callLogLength bounds the request log.
-const callLogLength = 4096
+// Bounds of the request log.
+const (
+	callLogLength = 4096
+	maxCallPath   = 256
+)
 
 // callLog is a ring of the latest calls.
 type callLog struct {
@@ -61,29 +67,37 @@ func (m *Machine) Calls(service string) []Call {
 	return m.calls.list(service)
 }
 
-// answer is the response to one call: it remembers what goes into the log.
+// answer is a response that is sent when its handler has returned: handlers may
+// write it while they hold the machine, however slow the client is.
 type answer struct {
-	http.ResponseWriter
+	header http.Header
 	status int
 	items  int
+	body   bytes.Buffer
 }
+
+func (a *answer) Header() http.Header { return a.header }
 
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
 	}
-	a.ResponseWriter.WriteHeader(status)
 }
 
 func (a *answer) Write(b []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
-	return a.ResponseWriter.Write(b)
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(b)
 }
 
-// Unwrap lets http.ResponseController reach the connection.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+// begin sends the status and the header; length is that of the body to come.
+func (a *answer) begin(w http.ResponseWriter, length int) {
+	a.WriteHeader(http.StatusOK)
+	maps.Copy(w.Header(), a.header)
+	if length > 0 {
+		w.Header().Set("Content-Length", strconv.Itoa(length))
+	}
+	w.WriteHeader(a.status)
+}
 
 // about notes how many items a call is about.
 func about(w http.ResponseWriter, items int) {
@@ -92,20 +106,23 @@ func about(w http.ResponseWriter, items int) {
 	}
 }
 
-// serve wraps a service: the call log around the service's faults around the
-// service.
+// serve wraps a service in its faults and in the call log.
 func (m *Machine) serve(service string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		a := &answer{ResponseWriter: w}
-		r.Body = http.MaxBytesReader(a, r.Body, maxBody)
+		a := &answer{header: http.Header{}}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		defer func() {
+			uri := r.URL.RequestURI()
+			c := Call{start.UTC(), service, r.Method, uri[:min(len(uri), maxCallPath)], a.items, a.status, float64(time.Since(start).Microseconds()) / 1000}
 			m.mu.Lock()
-			m.calls.add(Call{start.UTC(), service, r.Method, r.URL.RequestURI(), a.items, a.status, float64(time.Since(start).Microseconds()) / 1000})
+			m.calls.add(c)
 			m.count.requests[callKey{service, a.status}]++
 			m.mu.Unlock()
 		}()
-		m.withFaults(service, h, a, r)
+		m.answer(service, h, a, w, r)
+		a.begin(w, a.body.Len())
+		w.Write(a.body.Bytes())
 	})
 }
 

@@ -47,7 +47,7 @@ type Config struct {
 	ExtraComponents bool
 
 	Faults []Fault       // injected before the machine starts
-	NewID  func() string // UUIDs of tokens, transitions and images; default random
+	NewID  func() string // UUIDs of tokens, transitions and images; safe for concurrent use; default random
 	Log    *slog.Logger  // nil means discard
 }
 

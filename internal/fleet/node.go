@@ -101,19 +101,20 @@ type node struct {
 	spent      []interval
 	busySince  time.Duration // start of the boot or shutdown under way; negative when there is none
 	powerSince time.Duration // power edge that PCS has not sampled yet; negative when there is none
-	history    []Moment
+	history    []moment
+	requests   [len(everyOperation)]int32 // PCS transitions that named the node
 	faults     []*activeFault
 }
 
-// Moment is one step of a node's history.
-type Moment struct {
-	Time  time.Time `json:"time"`
-	Phase string    `json:"phase"`
-	Note  string    `json:"note,omitempty"`
+// moment is one step of a node's history.
+type moment struct {
+	at    time.Duration
+	phase Phase
+	note  string
 }
 
-// historyLength bounds the history of a node.
-const historyLength = 24
+// historyLength bounds the history of a node: about two boots.
+const historyLength = 16
 
 func newNode(i int, spec *NodeSpec) node {
 	h := fnv.New64a()
@@ -172,7 +173,7 @@ func (m *Machine) enter(n *node, p Phase, note string) {
 	if len(n.history) == historyLength {
 		n.history = append(n.history[:0], n.history[1:]...)
 	}
-	n.history = append(n.history, Moment{Time: time.Now().UTC(), Phase: p.String(), Note: note})
+	n.history = append(n.history, moment{m.now(), p, note})
 }
 
 // setPower changes the power of the node; HSM learns of it from a Redfish event

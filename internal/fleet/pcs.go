@@ -134,7 +134,7 @@ func (m *Machine) inPCS(n *node) bool {
 
 // Operations in the order and spelling in which PCS lists them.
 var (
-	everyOperation = []string{"On", "Force-Off", "Soft-Off", "Off", "Init", "Hard-Restart", "Soft-Restart"}
+	everyOperation = [...]string{"On", "Force-Off", "Soft-Off", "Off", "Init", "Hard-Restart", "Soft-Restart"}
 	noSoftOff      = []string{"On", "Force-Off", "Off", "Init", "Hard-Restart"}
 )
 
@@ -142,7 +142,7 @@ func (m *Machine) operations(n *node) []string {
 	if m.has(n, "no_soft_off_support") != nil {
 		return noSoftOff
 	}
-	return everyOperation
+	return everyOperation[:]
 }
 
 func (m *Machine) routePCS(mux *http.ServeMux) {

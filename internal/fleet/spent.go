@@ -22,7 +22,7 @@ type interval struct {
 }
 
 // spentLength bounds the intervals kept per node: about three reboots.
-const spentLength = 32
+const spentLength = 24
 
 // Spent is how much of a stretch of time the simulated hardware used for one
 // node, on the wall clock. Kinds overlap; Total counts every moment once.

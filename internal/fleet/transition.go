@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -132,6 +133,9 @@ func (m *Machine) submit(tr *transition, lost bool) {
 		if !seen[t.xname] {
 			seen[t.xname] = true
 			kept = append(kept, t)
+			if n := m.byXname[t.xname]; n != nil {
+				n.requests[slices.Index(everyOperation[:], tr.operation)]++
+			}
 		}
 	}
 	tr.tasks = kept
@@ -181,13 +185,9 @@ func (m *Machine) plan(tr *transition, t *task, hsmUp bool) {
 		return
 	}
 	t.n = n
-	supported := false
-	for _, op := range m.operations(n) {
-		supported = supported || op == tr.operation
-	}
 	isOff, isOn := n.cached.power == powerOff, n.cached.power == powerOn
 	switch {
-	case !supported:
+	case !slices.Contains(m.operations(n), tr.operation):
 		t.finish(taskUnsupported, "Unsupported for transition operation", "")
 		return
 	case isOn && tr.operation == "On", isOff && (tr.operation == "Off" || tr.operation == "Soft-Off" || tr.operation == "Force-Off"):
