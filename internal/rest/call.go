@@ -53,7 +53,7 @@ func (c *call) again(ctx context.Context, resp *http.Response, err error) (bool,
 		if resp != nil {
 			status = resp.StatusCode
 		}
-		cfg.Log.Debug("retrying", "service", c.client.service, "method", c.method, "url", c.where, "status", status, "err", err, "wait", c.wait)
+		cfg.Log.Debug("retrying", "service", c.client.service, "method", c.method, "url", c.where, "status", status, "err", withoutURL(err), "wait", c.wait)
 	}
 	return true, nil
 }

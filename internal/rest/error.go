@@ -135,9 +135,7 @@ func (c *call) transportError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		err = ue.Err // the URL is in the text already
-	}
+	err = withoutURL(err)
 	e := c.error(err)
 	timeout, ok := errors.AsType[net.Error](err)
 	if errors.Is(err, errSilence) || errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
@@ -145,6 +143,15 @@ func (c *call) transportError(err error) *Error {
 	}
 	e.unknown = !c.repeatable && c.sent
 	return e
+}
+
+// withoutURL returns the cause of an error of net/http, whose text holds the whole URL: it has been said where, and the
+// path may hold a secret.
+func withoutURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
 }
 
 // malformed makes the error of a 2xx answer that is not what it should be. body is what the excerpt is cut from.
