@@ -1,0 +1,150 @@
+package bosserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bootorch/bosgo/bos"
+)
+
+const detailNotJSON = "Request body is not valid JSON"
+
+// readBody returns a body that is JSON and follows its schema. release has to be called in any case, when the body is
+// not needed any more.
+func (h *handler) readBody(w http.ResponseWriter, r *http.Request, op *operation, limit int64) (body []byte, release func(), err error) {
+	release = func() {}
+	if !op.bodyRequired && (r.Body == nil || r.Body == http.NoBody) {
+		return nil, release, nil
+	}
+	if contentType := r.Header.Get("Content-Type"); !isJSON(contentType) {
+		return nil, release, &bos.StatusError{
+			Status: http.StatusUnsupportedMediaType, Detail: fmt.Sprintf("Invalid Content-type (%s), expected JSON data", clip(contentType)), Err: bos.ErrInvalid,
+		}
+	}
+	body, release, err = h.receive(w, r, limit)
+	if err != nil {
+		return nil, release, err
+	}
+	return body, release, checkBody(body, op.body)
+}
+
+// isJSON reports whether a content type is application/json or application/*+json.
+func isJSON(contentType string) bool {
+	t, _, err := mime.ParseMediaType(contentType)
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return false
+	}
+	return t == "application/json" || strings.HasPrefix(t, "application/") && strings.HasSuffix(t, "+json")
+}
+
+// checkBody checks the text and then the schema.
+func checkBody(body []byte, s *schema) error {
+	switch start := skipSpace(body, 0); {
+	case start == len(body):
+		names := "'" + s.kind.String() + "'"
+		if s.kind == 0 {
+			names = "'array'"
+		}
+		return invalid("None is not of type %s", names)
+	case depthOf(body) > maxDepth:
+		return invalid("%s: it is nested deeper than %d levels", detailNotJSON, maxDepth)
+	case !json.Valid(body) || !utf8.Valid(body) || body[start] == 'n':
+		return invalid("%s", detailNotJSON)
+	}
+	return s.checkRequest(body)
+}
+
+// bodyStep is how far a buffer grows at a time once it is large.
+const bodyStep = 4 << 20
+
+// receive reads a body of at most limit bytes, as long as the bodies of all requests fit into memory.
+func (h *handler) receive(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), err error) {
+	var reserved int64
+	release = func() { h.bodies.Add(-reserved) }
+	reserve := func(size int64) error {
+		if h.bodies.Add(size) > maxBodies {
+			h.bodies.Add(-size)
+			return &bos.StatusError{
+				Status: http.StatusServiceUnavailable, Detail: "too many large requests at the same time; try again later",
+				RetryAfter: retryAfter, Err: bos.ErrUnavailable,
+			}
+		}
+		reserved += size
+		return nil
+	}
+	if r.ContentLength > limit {
+		return nil, release, tooLarge(w, limit)
+	}
+	size := min(max(r.ContentLength+1, 512), bodyStep)
+	if err := reserve(size); err != nil {
+		return nil, release, err
+	}
+	body = make([]byte, 0, size)
+	src := http.MaxBytesReader(w, r.Body, limit)
+	for {
+		if len(body) == cap(body) {
+			grow := min(int64(cap(body)), bodyStep)
+			if err := reserve(grow); err != nil {
+				return nil, release, err
+			}
+			body = append(make([]byte, 0, int64(cap(body))+grow), body...)
+		}
+		n, err := src.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			return body, release, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, release, &bos.StatusError{Status: http.StatusRequestTimeout, Detail: "the body did not arrive in time", Err: bos.ErrInvalid}
+		default:
+			if _, over := errors.AsType[*http.MaxBytesError](err); over {
+				return nil, release, tooLarge(w, limit)
+			}
+			return nil, release, invalid("the body cannot be read")
+		}
+	}
+}
+
+func tooLarge(w http.ResponseWriter, limit int64) error {
+	w.Header().Set("Connection", "close") // what is left of the body is not read
+	return &bos.StatusError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body is longer than %d bytes", limit), Err: bos.ErrTooLarge}
+}
+
+// tooMany refuses a list with more components than one request may have.
+func tooMany(n int) error {
+	if n <= maxListItems {
+		return nil
+	}
+	return &bos.StatusError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("more than %d components", maxListItems), Err: bos.ErrTooLarge}
+}
+
+// countItems returns the number of elements of a JSON array, or of the array member with the given name of an object.
+func countItems(data []byte) int {
+	n := 0
+	i := skipSpace(data, 0)
+	if i == len(data) || data[i] != '[' {
+		return 0
+	}
+	for i = skipSpace(data, i+1); i < len(data) && data[i] != ']'; n++ {
+		if i = skipSpace(data, skipValue(data, i)); i < len(data) && data[i] == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+	return n
+}
+
+// decode reads a body that has been checked.
+func decode[T any](body []byte) (v T, err error) {
+	if err := json.Unmarshal(body, &v); err != nil {
+		return v, invalid("Error parsing the data provided: %v", err)
+	}
+	return v, nil
+}

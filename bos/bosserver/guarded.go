@@ -1,0 +1,161 @@
+package bosserver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/store"
+)
+
+// leasedStep is how many components are written in one transaction with the check of a lease. A transaction runs again
+// when one of its records has changed meanwhile, so a longer one would starve while thousands of nodes report.
+const leasedStep = 64
+
+// PatchGuarded writes each patch whose guard still holds. With a lease token nothing is written once somebody else has
+// the lease; what was written before that stays.
+func (s *Service) PatchGuarded(ctx context.Context, p bos.GuardedPatches) (bos.GuardedResult, error) {
+	g, ids, err := s.guarded(ctx, p.Patches)
+	if err != nil {
+		return bos.GuardedResult{}, err
+	}
+	switch {
+	case p.Lease < 0:
+		return bos.GuardedResult{}, &bos.FieldError{Field: "lease", Reason: fmt.Sprintf("%d is less than the minimum of 0", p.Lease)}
+	case p.Lease == 0:
+		_, err = s.st.Components().UpdateMany(ctx, ids, g.decide)
+	case bos.Writer(ctx) == "":
+		return bos.GuardedResult{}, &bos.FieldError{Field: "lease", Reason: "a lease needs the name of the operator in Bos-Operator"}
+	default:
+		err = s.patchLeased(ctx, p.Lease, ids, g)
+	}
+	if err != nil {
+		return bos.GuardedResult{}, leaseError(err)
+	}
+	return g.result(ids), nil
+}
+
+// guarded checks the patches and completes them.
+func (s *Service) guarded(ctx context.Context, ps []bos.GuardedPatch) (*guardedWrite, []bos.ComponentID, error) {
+	for i := range ps {
+		err := checkID(ps[i].ID)
+		if err == nil {
+			err = checkComponent((*bos.Component)(&ps[i].Patch))
+		}
+		if err != nil {
+			return nil, nil, at("patches", at(strconv.Itoa(i), err))
+		}
+	}
+	resolve, err := s.tokens(ctx, len(ps), func(i int) *bos.Component { return (*bos.Component)(&ps[i].Patch) })
+	if err != nil {
+		return nil, nil, err
+	}
+	now := s.stamp()
+	ids, last := lastOfEach(ps, func(p *bos.GuardedPatch) bos.ComponentID { return p.ID })
+	g := &guardedWrite{items: make(map[bos.ComponentID]*guardedItem, len(ids))}
+	for id, i := range last {
+		c := bos.Component(ps[i].Patch).Clone()
+		autoFields(&c, now, resolve)
+		g.items[id] = &guardedItem{guard: ps[i].If, patch: (*bos.ComponentPatch)(&c)}
+	}
+	return g, ids, nil
+}
+
+// guardedWrite is one call of PatchGuarded.
+type guardedWrite struct {
+	items map[bos.ComponentID]*guardedItem
+}
+
+type guardedItem struct {
+	guard          *bos.Guard
+	patch          *bos.ComponentPatch
+	written, stale bool // neither: missing
+}
+
+// decide is what happens to one component; it may be asked again after a lost race.
+func (g *guardedWrite) decide(id bos.ComponentID, c *bos.Component, exists bool) (store.Decision, error) {
+	item := g.items[id]
+	item.written = exists && item.guard.Holds(c)
+	item.stale = exists && !item.written
+	if !item.written {
+		return store.Skip, nil
+	}
+	mergeComponent(c, item.patch)
+	return store.Write, nil
+}
+
+func (g *guardedWrite) result(ids []bos.ComponentID) bos.GuardedResult {
+	r := bos.GuardedResult{Written: []bos.ComponentID{}, Stale: []bos.ComponentID{}, Missing: []bos.ComponentID{}}
+	for _, id := range ids {
+		switch item := g.items[id]; {
+		case item.written:
+			r.Written = append(r.Written, id)
+		case item.stale:
+			r.Stale = append(r.Stale, id)
+		default:
+			r.Missing = append(r.Missing, id)
+		}
+	}
+	return r
+}
+
+// patchLeased writes in transactions that each check the lease of the writer as well.
+func (s *Service) patchLeased(ctx context.Context, lease int64, ids []bos.ComponentID, g *guardedWrite) error {
+	if len(ids) == 0 {
+		return s.st.Transact(ctx, func(tx store.Tx) error { return store.CheckLease(tx, bos.Writer(ctx), lease) })
+	}
+	for chunk := range slices.Chunk(ids, leasedStep) {
+		err := s.st.Transact(ctx, func(tx store.Tx) error {
+			if err := store.CheckLease(tx, bos.Writer(ctx), lease); err != nil {
+				return err
+			}
+			found, err := tx.Components().GetMany(chunk)
+			if err != nil {
+				return err
+			}
+			for _, id := range chunk {
+				c, exists := found[id]
+				if decision, _ := g.decide(id, &c, exists); decision == store.Write {
+					if err := tx.Components().Put(id, c); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PutBootArtifacts records what a BSS token stands for.
+func (s *Service) PutBootArtifacts(ctx context.Context, token bos.BSSToken, a bos.BootArtifacts) error {
+	if token == "" || len(token) > store.MaxKeySize {
+		return &bos.FieldError{Field: "token", Reason: fmt.Sprintf("a token has 1 to %d characters", store.MaxKeySize)}
+	}
+	check := &fieldCheck{}
+	f := a.Fields()
+	f.Timestamp = nil
+	check.artifacts("boot_artifacts", f)
+	if check.err != nil {
+		return check.err
+	}
+	a.Timestamp = s.stamp()
+	err := s.st.Transact(ctx, func(tx store.Tx) error {
+		known, err := tx.BootArtifacts().Get(token)
+		switch {
+		case err == nil && known.Same(a):
+			return nil
+		case err == nil:
+			return fmt.Errorf("the token already stands for other boot artifacts: %w", bos.ErrConflict)
+		case !isNotFound(err):
+			return err
+		}
+		return tx.BootArtifacts().Put(token, a)
+	})
+	return leaseError(err)
+}
