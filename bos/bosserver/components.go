@@ -22,7 +22,7 @@ func (s *Service) ListComponents(ctx context.Context, f bos.ComponentFilter) ite
 			yield(bos.Component{}, err)
 			return
 		}
-		if f.IDs = within(nodes, f.IDs); f.IDs != nil && len(f.IDs) == 0 {
+		if f.IDs = within(nodes, named(f.IDs)); f.IDs != nil && len(f.IDs) == 0 {
 			return
 		}
 		for c, err := range store.QueryComponents(ctx, s.st, f) {
@@ -309,7 +309,7 @@ const stepSize = 500
 // among nodes, fails the call and nothing is written.
 func (s *Service) patchMany(ctx context.Context, nodes map[bos.ComponentID]bool, ids []bos.ComponentID, skipBad bool, patchOf func(bos.ComponentID) *bos.ComponentPatch) ([]bos.Component, error) {
 	if skipBad {
-		ids = within(nodes, ids)
+		ids = within(nodes, named(ids))
 	} else if err := s.checkAll(ctx, nodes, ids); err != nil {
 		return nil, err
 	}
@@ -329,6 +329,14 @@ func (s *Service) patchMany(ctx context.Context, nodes map[bos.ComponentID]bool,
 	return hideTimestamps(written), nil
 }
 
+// named returns the ids without empty ones, which lists with a comma too many have and which name no component.
+func named(ids []bos.ComponentID) []bos.ComponentID {
+	if !slices.Contains(ids, "") {
+		return ids
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id bos.ComponentID) bool { return id == "" })
+}
+
 // checkAll fails with the first id that is not among nodes or, where the write takes several steps, does not exist.
 func (s *Service) checkAll(ctx context.Context, nodes map[bos.ComponentID]bool, ids []bos.ComponentID) error {
 	var known map[bos.ComponentID]bos.Component
@@ -339,7 +347,7 @@ func (s *Service) checkAll(ctx context.Context, nodes map[bos.ComponentID]bool, 
 		}
 	}
 	for _, id := range ids {
-		if nodes != nil && !nodes[id] {
+		if id == "" || nodes != nil && !nodes[id] {
 			return noComponent(id)
 		}
 		if _, ok := known[id]; known != nil && !ok {
