@@ -30,3 +30,6 @@ func ParseLevel(name string) (slog.Level, bool) {
 	}
 	return slog.LevelInfo, false
 }
+
+// discard returns a logger that writes nothing.
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -25,7 +25,7 @@ func OpenStore(ctx context.Context, rawURL string, log *slog.Logger) (store.Stor
 	case ok && scheme == "memory" && rest == "":
 		return memstore.New(), nil
 	case ok && scheme == "bolt" && rest != "":
-		return boltstore.Open(strings.TrimPrefix(rest, "//"), boltstore.Config{Log: log})
+		return boltstore.Open(strings.TrimPrefix(rest, "//"), store.Config{Log: log})
 	case ok && (scheme == "redis" || scheme == "rediss" || scheme == "redis+sentinel" || scheme == "rediss+sentinel"):
 		return redisstore.Open(ctx, rawURL, redisstore.Config{Log: log})
 	}

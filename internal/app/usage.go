@@ -95,6 +95,24 @@ func (f *Flags) StringEnv(p *string, name, env, def, usage string) {
 	f.StringVar(p, name, def, fmt.Sprintf("%s [$%s]", usage, env))
 }
 
+// parse is Parse for the programs with a main of their own: --version prints the release, and a store URL with a
+// password is refused among the arguments, where every user of the machine could read it.
+func (f *Flags) parse(args []string, stdout io.Writer, storeURL *string) error {
+	showVersion := f.Bool("version", false, "print the version and exit")
+	inEnvironment := *storeURL
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if *showVersion {
+		fmt.Fprintf(stdout, "%s %s\n", f.Name(), Version())
+		return flag.ErrHelp
+	}
+	if *storeURL != inEnvironment && hasPassword(*storeURL) {
+		return UsageErrorf("--store with a password can be read by every user of this machine: put it in $BOS_STORE")
+	}
+	return nil
+}
+
 // Parse reads the arguments. A mistake is a *UsageError that names the flag and points to --help.
 func (f *Flags) Parse(args []string) error {
 	err := f.FlagSet.Parse(args)

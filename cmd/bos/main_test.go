@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// bosCommand runs the command as main does and returns what it printed.
+func bosCommand(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(args, func(name string) string { return env[name] }, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func demoJSON(t *testing.T, args ...string) (int, demoSummary, string) {
+	t.Helper()
+	t.Setenv("TMPDIR", t.TempDir())
+	code, stdout, stderr := bosCommand(t, nil, append([]string{"demo", "--json"}, args...)...)
+	var sum demoSummary
+	if err := json.Unmarshal([]byte(stdout), &sum); err != nil {
+		t.Fatalf("stdout is not one JSON object: %v\n%s\n%s", err, stdout, stderr)
+	}
+	if left, _ := os.ReadDir(os.TempDir()); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	return code, sum, stderr
+}
+
+func TestDemo(t *testing.T) {
+	code, sum, stderr := demoJSON(t, "--nodes", "12", "--speed", "0")
+	if code != 0 || !sum.OK || sum.Nodes != 12 || len(sum.Failures) != 0 {
+		t.Fatalf("exit %d, %+v\n%s", code, sum, stderr)
+	}
+	want := []struct {
+		operation  string
+		components int
+	}{{"boot", 12}, {"reboot", 12}, {"shutdown", 8}}
+	if len(sum.Sessions) != len(want) {
+		t.Fatalf("%d sessions, want %d: %+v", len(sum.Sessions), len(want), sum.Sessions)
+	}
+	for i, w := range want {
+		s := sum.Sessions[i]
+		if s.Operation != w.operation || s.Components != w.components || s.Status != "complete" || s.PercentSuccessful != 100 || s.PercentFailed != 0 {
+			t.Errorf("session %d = %+v, want %+v, complete, 100 %%", i, s, w)
+		}
+	}
+}
+
+// inventory has a compute node of each kind, a UAN and a management node.
+const inventory = `{"Components":[
+ {"ID":"x3000c0s1b0n0","Type":"Node","State":"Off","Role":"Compute","NID":1,"Arch":"X86"},
+ {"ID":"x3000c0s2b0n0","Type":"Node","State":"Off","Role":"Compute","NID":2,"Arch":"X86"},
+ {"ID":"x3000c0s3b0n0","Type":"Node","State":"Off","Role":"Application","SubRole":"UAN","NID":3,"Arch":"X86"},
+ {"ID":"x3000c0s4b0n0","Type":"Node","State":"Ready","Role":"Management","SubRole":"Worker","NID":4,"Arch":"X86"}]}`
+
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDemoInventoryCoversComputeNodesAlone(t *testing.T) {
+	code, sum, stderr := demoJSON(t, "--inventory", writeFile(t, "hsm.json", inventory), "--speed", "0")
+	if code != 0 || !sum.OK || sum.Nodes != 4 || sum.Sessions[0].Components != 2 {
+		t.Errorf("exit %d, %+v\n%s", code, sum, stderr)
+	}
+}
+
+func TestDemoSharedInventory(t *testing.T) {
+	path := "../../../shared/data/sls/EX4000_River.json"
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("no real inventory beside the repository")
+	}
+	code, sum, stderr := demoJSON(t, "--inventory", path, "--speed", "0")
+	if code != 0 || !sum.OK || sum.Nodes != 269 || sum.Sessions[0].Components != 257 {
+		t.Errorf("exit %d, %+v\n%s", code, sum, stderr)
+	}
+}
+
+func TestDemoFaults(t *testing.T) {
+	for _, row := range []struct {
+		name, fault, cause string
+		failed             int
+		session            int
+	}{
+		{"CFS fails", "cfs_fail:x1000c0s0b0n0:9", "cfs configuration failed", 1, 0},
+		{"never boots", "kernel_panic:x1000c0s0b0n0", "boot", 1, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			code, sum, stderr := demoJSON(t, "--nodes", "4", "--speed", "0", "--fault", row.fault)
+			if code != 1 || sum.OK || len(sum.Failures) != row.failed {
+				t.Fatalf("exit %d, %+v\n%s", code, sum, stderr)
+			}
+			if f := sum.Failures[0]; f.Xname != "x1000c0s0b0n0" || !strings.Contains(f.Cause, row.cause) {
+				t.Errorf("failure %+v, want cause with %q", f, row.cause)
+			}
+			if s := sum.Sessions[row.session]; s.Status != "complete" || s.PercentFailed != 25 {
+				t.Errorf("session %+v, want complete with 25 %% failed", s)
+			}
+		})
+	}
+}
+
+func TestDemoForcesANodeThatRefusesToGoOff(t *testing.T) {
+	code, sum, stderr := demoJSON(t, "--nodes", "4", "--speed", "0", "--fault", "soft_off_ignored:x1000c0s0b0n0")
+	if code != 0 || !sum.OK {
+		t.Errorf("exit %d, %+v\n%s", code, sum, stderr)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	truncated := writeFile(t, "cut.json", inventory[:200])
+	for _, row := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"unknown command", []string{"sesions"}, 2, []string{`unknown command "sesions"`, `"sessions"`}},
+		{"unknown flag", []string{"sessions", "list", "--statsu"}, 2, []string{"--statsu", "--help"}},
+		{"missing name", []string{"sessions", "describe"}, 2, []string{"NAME is missing"}},
+		{"surplus", []string{"health", "now"}, 2, []string{`unexpected argument "now"`}},
+		{"bad output", []string{"health", "-o", "xml"}, 2, []string{"table, json, yaml"}},
+		{"bad status", []string{"sessions", "list", "--status", "done"}, 2, []string{"pending, running, complete"}},
+		{"bad age", []string{"sessions", "list", "--min-age", "5y"}, 2, []string{"5y"}},
+		{"no file", []string{"templates", "create", "t"}, 2, []string{"--file is missing"}},
+		{"absent file", []string{"templates", "create", "t", "-f", "/nonexistent"}, 2, []string{"/nonexistent"}},
+		{"no option", []string{"options", "update", "bogus=1"}, 2, []string{"bogus", "polling_frequency"}},
+		{"nobody listens", []string{"health", "--api", "http://127.0.0.1:1"}, 1, []string{"127.0.0.1:1", "--api"}},
+		{"bad API", []string{"health", "--api", "127.0.0.1"}, 2, []string{"--api"}},
+		{"demo of no nodes", []string{"demo", "--nodes", "0"}, 2, []string{"--nodes"}},
+		{"demo of two machines", []string{"demo", "--nodes", "3", "--inventory", "x"}, 2, []string{"exclude each other"}},
+		{"demo with an unknown fault", []string{"demo", "--fault", "gremlins"}, 2, []string{"gremlins", "kernel_panic"}},
+		{"demo with a truncated inventory", []string{"demo", "--inventory", truncated}, 1, []string{truncated, "offset"}},
+		{"demo with an absent inventory", []string{"demo", "--inventory", "/nonexistent.json"}, 1, []string{"/nonexistent.json"}},
+		{"serve on a taken port", []string{"serve", "--store", "memory:", "--listen", busy.Addr().String()}, 1, []string{"in use"}},
+		{"serve with an unknown store", []string{"serve", "--store", "mysql:", "--listen", "127.0.0.1:0"}, 2, []string{"mysql:", "bolt:PATH"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			code, _, stderr := bosCommand(t, nil, row.args...)
+			if code != row.code {
+				t.Errorf("exit %d, want %d", code, row.code)
+			}
+			if n := strings.Count(stderr, "\n"); n != 1 {
+				t.Errorf("%d lines on stderr, want 1:\n%s", n, stderr)
+			}
+			for _, want := range row.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("stderr %q lacks %q", stderr, want)
+				}
+			}
+		})
+	}
+}
+
+func TestHelpTeaches(t *testing.T) {
+	for _, args := range [][]string{{}, {"--help"}, {"sessions"}, {"demo", "--help"}} {
+		if code, stdout, stderr := bosCommand(t, nil, args...); code != 0 || !strings.Contains(stdout, "Usage:") {
+			t.Errorf("bos %v: exit %d, %s%s", args, code, stdout, stderr)
+		}
+	}
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/internal/app"
+	"github.com/bootorch/bosgo/internal/progress"
+)
+
+func newSessions(e *env) *cobra.Command {
+	return group("sessions", "Boot, reboot and shut down nodes, and see how it goes", []string{"session"},
+		newSessionList(e), newSessionDescribe(e), newSessionCreate(e), newSessionUpdate(e), newSessionDelete(e), newSessionStatus(e))
+}
+
+// sessionFilter holds the flags that select sessions.
+type sessionFilter struct{ status, minAge, maxAge string }
+
+func (f *sessionFilter) bind(c *cobra.Command) {
+	c.Flags().StringVar(&f.status, "status", "", "only sessions that are pending, running or complete")
+	c.Flags().StringVar(&f.minAge, "min-age", "", "only sessions started at least so long ago, such as 2h or 7d")
+	c.Flags().StringVar(&f.maxAge, "max-age", "", "only sessions started at most so long ago")
+}
+
+func (f *sessionFilter) filter(tenant string) (bos.SessionFilter, error) {
+	out := bos.SessionFilter{Tenant: tenant, Status: bos.SessionState(f.status)}
+	for _, a := range []struct {
+		text string
+		dst  **time.Duration
+	}{{f.minAge, &out.MinAge}, {f.maxAge, &out.MaxAge}} {
+		if a.text == "" {
+			continue
+		}
+		d, err := bos.ParseAge(a.text, false)
+		if err != nil {
+			return out, app.UsageErrorf("%v", err)
+		}
+		*a.dst = &d
+	}
+	switch out.Status {
+	case "", bos.SessionPending, bos.SessionRunning, bos.SessionComplete:
+		return out, nil
+	}
+	return out, app.UsageErrorf("--status %q is not one of pending, running, complete", f.status)
+}
+
+func newSessionList(e *env) *cobra.Command {
+	var sf sessionFilter
+	c := &cobra.Command{
+		Use: "list", Short: "List the sessions", Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, err := sf.filter(e.tenant)
+			if err != nil {
+				return err
+			}
+			return e.call(c, func(ctx context.Context, api bos.API) error {
+				ss, err := api.ListSessions(ctx, f)
+				if err != nil {
+					return err
+				}
+				slices.SortFunc(ss, func(a, b bos.Session) int {
+					return strings.Compare(string(bos.Value(a.Status).StartTime)+a.Name, string(bos.Value(b.Status).StartTime)+b.Name)
+				})
+				return e.print(ss, func() [][]string {
+					rows := [][]string{{"NAME", "TENANT", "OPERATION", "TEMPLATE", "STATUS", "STARTED", "ENDED", "ERROR"}}
+					for _, s := range ss {
+						st := bos.Value(s.Status)
+						rows = append(rows, []string{s.Name, or(string(s.Tenant), "-"), string(s.Operation), s.TemplateName, or(string(st.Status), "-"),
+							or(string(st.StartTime), "-"), or(string(st.EndTime), "-"), string(st.Error)})
+					}
+					return rows
+				})
+			})
+		},
+	}
+	sf.bind(c)
+	return c
+}
+
+func (e *env) showSession(s bos.Session) error {
+	return e.print(s, func() [][]string { return flatten(s) })
+}
+
+func newSessionDescribe(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "describe NAME", Aliases: []string{"get"}, Short: "Show a session", Args: exactly("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.call(c, func(ctx context.Context, api bos.API) error {
+				s, err := api.GetSession(ctx, e.key(args[0]))
+				if err != nil {
+					return err
+				}
+				return e.showSession(s)
+			})
+		},
+	}
+}
+
+func newSessionCreate(e *env) *cobra.Command {
+	var create bos.SessionCreate
+	var operation string
+	var watch bool
+	c := &cobra.Command{
+		Use: "create --template NAME --operation boot|reboot|shutdown", Short: "Start a session",
+		Example: `  bos sessions create --template compute --operation reboot --limit x3000c0s1b0n0,x3000c0s2b0n0
+  bos sessions create --template compute --operation boot --watch`,
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case create.TemplateName == "":
+				return app.UsageErrorf("--template is missing (see bos templates list)")
+			case operation == "":
+				return app.UsageErrorf("--operation is missing: boot, reboot or shutdown")
+			}
+			create.Operation = bos.Operation(operation)
+			var s bos.Session
+			err := e.call(c, func(ctx context.Context, api bos.API) (err error) {
+				s, err = api.CreateSession(ctx, e.tenant, create)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if watch {
+				return e.watch(c.Context(), s.Name)
+			}
+			return e.showSession(s)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&create.TemplateName, "template", "", "the session template")
+	fl.StringVar(&operation, "operation", "", "boot, reboot or shutdown")
+	fl.StringVar(&create.Name, "name", "", "name of the session; a random one if left out")
+	fl.StringVar(&create.Limit, "limit", "", "only some nodes: xnames, groups, roles, joined by commas; & intersects, ! removes")
+	fl.BoolVar(&create.Stage, "stage", false, "only stage the change; bos components apply-staged applies it")
+	fl.BoolVar(&create.IncludeDisabled, "include-disabled", false, "also nodes that are disabled in HSM")
+	fl.BoolVarP(&watch, "watch", "w", false, "show the progress until the session is complete")
+	return c
+}
+
+func newSessionUpdate(e *env) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "update NAME --file FILE", Short: "Change the status or components of a session record",
+		Long: "Change the status or components of a session record. This corrects the record; it neither stops nor starts nodes.",
+		Args: exactly("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var p bos.SessionPatch
+			if err := readDocument(c.InOrStdin(), file, &p); err != nil {
+				return err
+			}
+			return e.call(c, func(ctx context.Context, api bos.API) error {
+				s, err := api.PatchSession(ctx, e.key(args[0]), p)
+				if err != nil {
+					return err
+				}
+				return e.showSession(s)
+			})
+		},
+	}
+	c.Flags().StringVarP(&file, "file", "f", "", "the change, JSON or YAML; - reads standard input")
+	return c
+}
+
+func newSessionDelete(e *env) *cobra.Command {
+	var sf sessionFilter
+	var all bool
+	c := &cobra.Command{
+		Use: "delete NAME | delete --status … [--min-age …] | delete --all", Short: "Delete sessions",
+		Long: "Delete one session, or all that match. Deleting a session does not stop its nodes: they go on to their desired state.",
+		Args: func(c *cobra.Command, args []string) error {
+			filtered := sf != sessionFilter{} || all
+			switch {
+			case len(args) == 0 && !filtered:
+				return app.UsageErrorf("name a session, or select some with --status, --min-age, --max-age or --all")
+			case len(args) == 1 && filtered:
+				return app.UsageErrorf("a name and a selection exclude each other")
+			case len(args) > 1:
+				return app.UsageErrorf("unexpected argument %q", args[1])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			f, err := sf.filter(e.tenant)
+			if err != nil {
+				return err
+			}
+			return e.call(c, func(ctx context.Context, api bos.API) error {
+				if len(args) == 1 {
+					return api.DeleteSession(ctx, e.key(args[0]))
+				}
+				return api.DeleteSessions(ctx, f)
+			})
+		},
+	}
+	sf.bind(c)
+	c.Flags().BoolVar(&all, "all", false, "every session, in any state")
+	return c
+}
+
+func newSessionStatus(e *env) *cobra.Command {
+	var watch bool
+	c := &cobra.Command{
+		Use: "status NAME", Short: "Show how far a session is",
+		Long: `Show how far a session is. With --watch the progress is shown until the session is complete; the exit code is
+then 0 if every node reached its desired state and 1 otherwise.`,
+		Args: exactly("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if watch {
+				return e.watch(c.Context(), args[0])
+			}
+			return e.call(c, func(ctx context.Context, api bos.API) error {
+				st, err := api.SessionStatus(ctx, e.key(args[0]))
+				if err != nil {
+					return err
+				}
+				return e.showStatus(st)
+			})
+		},
+	}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "show the progress until the session is complete")
+	return c
+}
+
+func (e *env) showStatus(st bos.ExtendedStatus) error {
+	return e.print(st, func() [][]string {
+		rows := [][]string{
+			{"status", string(st.Status)},
+			{"components", fmt.Sprint(st.ManagedComponentsCount)},
+			{"successful", percent(st.PercentSuccessful)},
+			{"failed", percent(st.PercentFailed)},
+			{"staged", percent(st.PercentStaged)},
+			{"powering off", percent(st.Phases.PoweringOff)},
+			{"powering on", percent(st.Phases.PoweringOn)},
+			{"configuring", percent(st.Phases.Configuring)},
+			{"started", string(st.Timing.StartTime)},
+			{"ended", or(string(st.Timing.EndTime), "-")},
+			{"duration", st.Timing.Duration},
+		}
+		for _, text := range slices.Sorted(maps.Keys(st.ErrorSummary)) {
+			rows = append(rows, []string{"error", fmt.Sprintf("%s: %s", count(st.ErrorSummary[text].Count, "component"), text), st.ErrorSummary[text].List})
+		}
+		return rows
+	})
+}
+
+// watch shows a session until it is complete; its error says that not all nodes made it.
+func (e *env) watch(ctx context.Context, name string) error {
+	api, err := e.client()
+	if err != nil {
+		return err
+	}
+	p := e.printer()
+	s, err := progress.Watch(ctx, api, e.key(name), func(snap progress.Snapshot) {
+		if e.output == "table" {
+			p.Show(snap)
+		}
+	})
+	p.End()
+	if err != nil {
+		return e.explain(err)
+	}
+	if text := bos.Value(s.Status).Error; text != "" {
+		return fmt.Errorf("session %s could not be set up: %s", s.Name, text)
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	st, err := api.SessionStatus(ctx, e.key(name))
+	if err != nil {
+		return e.explain(err)
+	}
+	if err := e.showStatus(st); err != nil {
+		return err
+	}
+	if st.PercentSuccessful+st.PercentStaged < 100 && st.ManagedComponentsCount > 0 {
+		return fmt.Errorf("session %s: %s of the nodes did not reach the desired state", s.Name, percent(100-st.PercentSuccessful-st.PercentStaged))
+	}
+	return nil
+}
+
+func newEvents(e *env) *cobra.Command {
+	var kinds []string
+	var session string
+	c := &cobra.Command{
+		Use: "events", Short: "Show changes as they happen, until Ctrl-C", Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			api, err := e.client()
+			if err != nil {
+				return err
+			}
+			f := bos.ChangeFilter{Tenant: e.tenant, Session: session}
+			for _, k := range kinds {
+				f.Kinds = append(f.Kinds, bos.ChangeKind(k))
+			}
+			for ch, err := range api.Changes(c.Context(), f) {
+				if err != nil {
+					return e.explain(err)
+				}
+				if e.output != "table" {
+					if err := json.NewEncoder(e.stdout).Encode(ch); err != nil {
+						return err
+					}
+					continue
+				}
+				what := "changed " + strings.Join(ch.Fields, ",")
+				if ch.Deleted {
+					what = "deleted"
+				}
+				fmt.Fprintf(e.stdout, "%s  %-9s %-24s %-28s %s\n", time.Now().Format("15:04:05.000"), ch.Kind, ch.ID, ch.Status, what)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringSliceVar(&kinds, "kind", nil, "only these kinds: component, session, template, options, settings")
+	c.Flags().StringVar(&session, "session", "", "only this session and its components")
+	return c
+}

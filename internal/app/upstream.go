@@ -1,0 +1,137 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/cfs"
+	"github.com/bootorch/bosgo/clients/bss"
+	"github.com/bootorch/bosgo/clients/ims"
+	"github.com/bootorch/bosgo/clients/manifest"
+	"github.com/bootorch/bosgo/clients/manifest/s3manifest"
+	"github.com/bootorch/bosgo/clients/tapms"
+	"github.com/bootorch/bosgo/hsm"
+	"github.com/bootorch/bosgo/pcs"
+)
+
+// Upstreams are the services that BOS drives: each URL is the base to which the service's paths are appended.
+type Upstreams struct {
+	HSM, PCS, CAPMC, CFS, BSS, IMS, TAPMS string
+	Power                                 string // "pcs" or "capmc"
+	S3Endpoint                            string
+	S3AccessKey, S3SecretKey              string // from the environment only
+	CAFile                                string
+	TokenFile                             string
+}
+
+// Bind defines the flags of the upstreams.
+func (u *Upstreams) Bind(f *Flags) {
+	f.StringEnv(&u.HSM, "hsm-url", "BOS_HSM_URL", "http://cray-smd/hsm/v2", "Hardware State Manager")
+	f.StringEnv(&u.PCS, "pcs-url", "BOS_PCS_URL", "http://cray-power-control", "Power Control Service")
+	f.StringEnv(&u.CAPMC, "capmc-url", "BOS_CAPMC_URL", "http://cray-capmc/capmc/v1", "CAPMC, for --power capmc")
+	f.StringEnv(&u.CFS, "cfs-url", "BOS_CFS_URL", "http://cray-cfs-api/v3", "Configuration Framework Service; a URL that ends in /v2 selects its v2 dialect")
+	f.StringEnv(&u.BSS, "bss-url", "BOS_BSS_URL", "http://cray-bss/boot/v1", "Boot Script Service")
+	f.StringEnv(&u.IMS, "ims-url", "BOS_IMS_URL", "http://cray-ims/v3", "Image Management Service")
+	f.StringEnv(&u.TAPMS, "tapms-url", "BOS_TAPMS_URL", "http://cray-tapms/v1alpha3", "tenant service")
+	f.StringEnv(&u.Power, "power", "BOS_POWER", "pcs", "power back end: pcs or capmc")
+	f.StringEnv(&u.S3Endpoint, "s3-endpoint", "BOS_S3_ENDPOINT", "", "S3 endpoint URL; without it $S3_PROTOCOL://$S3_GATEWAY")
+	f.StringEnv(&u.CAFile, "upstream-ca-file", "CA_CERT", "", "PEM bundle of the authorities to trust for the services and S3")
+	f.StringEnv(&u.TokenFile, "upstream-token-file", "BOS_UPSTREAM_TOKEN_FILE", "", "file with a bearer token for the services, re-read when it changes; not needed inside a mesh")
+	u.S3AccessKey, u.S3SecretKey = f.getenv("S3_ACCESS_KEY"), f.getenv("S3_SECRET_KEY")
+	if p, g := f.getenv("S3_PROTOCOL"), f.getenv("S3_GATEWAY"); u.S3Endpoint == "" && p != "" && g != "" {
+		u.S3Endpoint = p + "://" + g
+	}
+}
+
+// SimulatedUpstreams are the services of a simulated machine at base.
+func SimulatedUpstreams(base string) Upstreams {
+	base = strings.TrimSuffix(base, "/")
+	return Upstreams{
+		HSM: base + "/hsm/v2", PCS: base + "/pcs/v1", CAPMC: base + "/capmc/v1", CFS: base + "/cfs/v3", BSS: base + "/bss/boot/v1",
+		IMS: base + "/ims/v3", TAPMS: base + "/tapms/v1alpha3", S3Endpoint: base + "/s3", Power: "pcs",
+	}
+}
+
+// Clients speak to the services.
+type Clients struct {
+	Inventory hsm.Inventory
+	Power     pcs.PowerClient
+	Config    cfs.ConfigClient
+	Boot      bss.BootClient
+	Images    ims.ImageClient
+	Manifests manifest.Reader
+	Tenants   tapms.TenantClient
+}
+
+// tenantCacheTime is how long an answer of TAPMS is believed.
+const tenantCacheTime = 10 * time.Second
+
+// clients builds the clients. Their time-outs follow the options.
+func (u *Upstreams) clients(live *liveOptions, log *slog.Logger) (Clients, error) {
+	var c Clients
+	config := func(timeout func(*bos.Options) time.Duration) hsm.Config {
+		return hsm.Config{
+			Timeout:   func() time.Duration { return timeout(live.Options()) },
+			CAFile:    u.CAFile,
+			TokenFile: u.TokenFile,
+			Log:       log,
+		}
+	}
+	hsmConfig := config(func(o *bos.Options) time.Duration { return o.HSMReadTimeout })
+	pcsConfig := config(func(o *bos.Options) time.Duration { return o.PCSReadTimeout })
+	pcsConfig.MaxNodes = func() int { return live.Settings().MaxNodesPerTransition }
+	imsConfig := config(func(o *bos.Options) time.Duration { return o.IMSReadTimeout })
+	imsConfig.Retries = func() int {
+		if live.Options().IMSErrorsFatal {
+			return 8
+		}
+		return 4
+	}
+	tapmsConfig := config(func(*bos.Options) time.Duration { return 10 * time.Second })
+
+	for _, build := range []struct {
+		flag string
+		fn   func() error
+	}{
+		{"--hsm-url", func() (err error) { c.Inventory, err = hsm.New(u.HSM, hsmConfig); return }},
+		{"--power", func() (err error) {
+			switch u.Power {
+			case "pcs":
+				c.Power, err = pcs.New(u.PCS, pcsConfig)
+			case "capmc":
+				c.Power, err = pcs.NewCAPMC(u.CAPMC, pcsConfig)
+			default:
+				err = fmt.Errorf("%q is neither pcs nor capmc", u.Power)
+			}
+			return
+		}},
+		{"--cfs-url", func() (err error) {
+			c.Config, err = cfs.New(u.CFS, config(func(o *bos.Options) time.Duration { return o.CFSReadTimeout }))
+			return
+		}},
+		{"--bss-url", func() (err error) {
+			c.Boot, err = bss.New(u.BSS, config(func(o *bos.Options) time.Duration { return o.BSSReadTimeout }))
+			return
+		}},
+		{"--ims-url", func() (err error) { c.Images, err = ims.New(u.IMS, imsConfig); return }},
+		{"--tapms-url", func() error {
+			client, err := tapms.New(u.TAPMS, tapmsConfig)
+			if err == nil {
+				c.Tenants = tapms.Cached(client, tenantCacheTime)
+			}
+			return err
+		}},
+		{"--s3-endpoint", func() (err error) {
+			c.Manifests, err = s3manifest.New(s3manifest.Config{Endpoint: u.S3Endpoint, AccessKey: u.S3AccessKey, SecretKey: u.S3SecretKey, CAFile: u.CAFile})
+			return
+		}},
+	} {
+		if err := build.fn(); err != nil {
+			return c, UsageErrorf("%s: %v", build.flag, err)
+		}
+	}
+	return c, nil
+}
