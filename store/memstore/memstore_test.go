@@ -2,12 +2,13 @@ package memstore_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/store"
 	"github.com/bootorch/bosgo/store/memstore"
+	"github.com/bootorch/bosgo/store/storetest"
 )
 
 func Example() {
@@ -32,12 +33,6 @@ func Example() {
 	// component x3000c0s1b0n0 [enabled] true
 }
 
-func TestClosed(t *testing.T) {
-	st := memstore.New()
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := st.Ping(t.Context()); !errors.Is(err, bos.ErrUnavailable) {
-		t.Errorf("Ping after Close = %v, want bos.ErrUnavailable", err)
-	}
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(*testing.T) store.Store { return memstore.New() }, storetest.Caps{})
 }
