@@ -1,0 +1,94 @@
+package builtin
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/operator"
+)
+
+// actualStateCleanup forgets what nodes reported when they have not repeated it within component_actual_state_ttl: such
+// a node may have crashed, lost its network or booted something else. Source: operators 2.1.
+//
+// Only the actual state is cleared. The error stays, and the last action is touched on disabled, stable components
+// alone, where no wait clock runs and clients look for it (operators Q-15).
+//
+// What if the process dies? Each component is cleared by one write; the next pass finds the others.
+type actualStateCleanup struct{ d Deps }
+
+func newActualStateCleanup(d Deps) operator.Operator { return &actualStateCleanup{d} }
+
+var _ operator.Periodic = (*actualStateCleanup)(nil)
+
+func (*actualStateCleanup) Name() string { return "actual-state-cleanup" }
+
+// Period is a fraction of the age, since the expiry of the reports there are is known: reading every component at each
+// polling period would be most of the work of an idle system.
+func (*actualStateCleanup) Period(o bos.Options) time.Duration {
+	ttl, err := bos.ParseAge(o.ComponentActualStateTTL, true)
+	if err != nil {
+		return o.PollingFrequency
+	}
+	return sweepPeriod(o, ttl, 15*time.Minute)
+}
+
+// Run clears what has expired and notes when the next report will.
+func (o *actualStateCleanup) Run(ctx context.Context, t operator.Tick) error {
+	ttl, err := bos.ParseAge(t.Options.ComponentActualStateTTL, true)
+	if err != nil {
+		return fmt.Errorf("option component_actual_state_ttl: %w", err)
+	}
+	e := expiry{now: t.Now, ttl: ttl}
+	var patches []bos.GuardedPatch
+	for c, err := range o.d.API.ListComponents(ctx, bos.ComponentFilter{}) {
+		if err != nil {
+			return fmt.Errorf("list components: %w", err)
+		}
+		if c.ActualArtifacts().Empty() {
+			continue
+		}
+		e.ttl = trustedFor(&c, ttl)
+		if e.reached(bos.Value(c.ActualState.LastUpdated)) {
+			patches = append(patches, bos.GuardedPatch{ID: c.ID, If: bos.GuardOf(&c), Patch: clearActual(&c)})
+			t.Log.Debug("report has expired", "xname", c.ID, "reported", bos.Value(c.ActualState.LastUpdated))
+		}
+	}
+	e.schedule(t)
+	if len(patches) == 0 {
+		return nil
+	}
+	result, err := operator.Write(ctx, o.d.API, t, patches)
+	if n := len(result.Written); n > 0 {
+		t.Log.Info("expired reports cleared", "count", n, "older_than", t.Options.ComponentActualStateTTL)
+	}
+	return err
+}
+
+// clearActual returns the change that forgets what the component reported.
+func clearActual(c *bos.Component) bos.ComponentPatch {
+	p := bos.ComponentPatch{ID: c.ID, ActualState: emptyActualState()}
+	if !c.IsEnabled() && c.ComputeStatus() == bos.StatusStable {
+		p.LastAction = &bos.LastAction{Action: new(bos.ActionActualStateCleanup), Failed: new(false)}
+	}
+	return p
+}
+
+// trustedFor returns how long the report of a component counts. Clearing that of an enabled one makes BOS reboot the
+// node, so it is not held to an option that was lowered after the node booted: nodes repeat their report at the rate
+// they were booted with.
+func trustedFor(c *bos.Component, ttl time.Duration) time.Duration {
+	if !c.IsEnabled() {
+		return ttl
+	}
+	for parameter := range strings.FieldsSeq(c.ActualArtifacts().KernelParameters) {
+		if text, ok := strings.CutPrefix(parameter, "bos_update_frequency="); ok {
+			if own, err := bos.ParseAge(text, true); err == nil {
+				ttl = max(ttl, own)
+			}
+		}
+	}
+	return ttl
+}

@@ -1,0 +1,162 @@
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/operator"
+)
+
+// sessionCompletion ends the running sessions that have no more components to wait for: none is enabled for them or
+// carries their stage. That says nothing about success, which is in the session's summary. Source: operators 6.1.
+//
+// What if the process dies? Before the session is complete the next pass decides again. Between completing and saving
+// the summary: the summary is computed whenever it is asked for.
+type sessionCompletion struct {
+	d Deps
+
+	// waitsFor is one component that kept a session running when it was last looked at. It only saves work: while that
+	// one still does, nothing else needs to be read.
+	waitsFor map[bos.TenantKey]bos.ComponentID
+}
+
+func newSessionCompletion(d Deps) operator.Operator {
+	return &sessionCompletion{d: d, waitsFor: map[bos.TenantKey]bos.ComponentID{}}
+}
+
+var _ operator.Waker = (*sessionCompletion)(nil)
+
+func (*sessionCompletion) Name() string { return "session-completion" }
+
+// Wakes when a session begins to run, and when a component may have left one: it was disabled or deleted, or its session
+// or stage is another.
+func (*sessionCompletion) Wakes(c *bos.Change) bool {
+	switch c.Kind {
+	case bos.ChangeSession:
+		return !c.Deleted && c.Status == bos.Status(bos.SessionRunning)
+	case bos.ChangeComponent:
+		return c.Deleted || !c.Enabled && c.Touches("enabled") || c.Touches("session", "staged_state")
+	}
+	return false
+}
+
+// Run completes what is done. A session whose tenant cannot be looked up is tried again after a back-off, without
+// holding up the others.
+func (o *sessionCompletion) Run(ctx context.Context, t operator.Tick) error {
+	running, err := o.d.API.ListSessions(ctx, bos.SessionFilter{Status: bos.SessionRunning})
+	if err != nil {
+		return fmt.Errorf("list running sessions: %w", err)
+	}
+	running = readySessions(t, running)
+	hints := o.waitsFor
+	if t.Full() {
+		hints = nil // look at everything again: a tenant may have lost the node
+	}
+	var mu sync.Mutex
+	waitsFor := make(map[bos.TenantKey]bos.ComponentID, len(running))
+	err = eachSession(t, running, func(s *bos.Session) error {
+		id, err := o.holder(ctx, t, s, hints[s.Key()])
+		if err != nil {
+			return err
+		}
+		if id != "" {
+			mu.Lock()
+			defer mu.Unlock()
+			waitsFor[s.Key()] = id
+			return nil
+		}
+		return complete(ctx, o.d.API, t, s, "")
+	})
+	o.waitsFor = waitsFor
+	return err
+}
+
+// holder returns a component that keeps the session running, empty when there is none. hint is the one to look at
+// first; it may be empty.
+func (o *sessionCompletion) holder(ctx context.Context, t operator.Tick, s *bos.Session, hint bos.ComponentID) (bos.ComponentID, error) {
+	if hint != "" {
+		for c, err := range o.d.API.ListComponents(ctx, bos.ComponentFilter{IDs: []bos.ComponentID{hint}}) {
+			if err != nil {
+				return "", fmt.Errorf("read component: %w", err)
+			}
+			if c.IsEnabled() && c.SessionName() == s.Name || c.StagedSession() == s.Name {
+				return hint, nil
+			}
+		}
+	}
+	counts := o.membership(ctx, t, s)
+	for _, f := range []bos.ComponentFilter{{Session: s.Name, Enabled: new(true)}, {StagedSession: s.Name}} {
+		for c, err := range o.d.API.ListComponents(ctx, f) {
+			if err != nil {
+				return "", fmt.Errorf("list components: %w", err)
+			}
+			ok, err := counts(c.ID)
+			if ok || err != nil {
+				return c.ID, err
+			}
+		}
+	}
+	return "", nil
+}
+
+// membership tells which of the components with the session's name belong to it. Names repeat among tenants, so only
+// those that its set-up listed do, and of a tenant's session only nodes the tenant owns; a tenant that no longer exists
+// owns none. TAPMS is asked when the first component is.
+func (o *sessionCompletion) membership(ctx context.Context, t operator.Tick, s *bos.Session) func(bos.ComponentID) (bool, error) {
+	var listed map[bos.ComponentID]bool
+	if s.Components != "" {
+		listed = map[bos.ComponentID]bool{}
+		for id := range strings.SplitSeq(s.Components, ",") {
+			listed[bos.ComponentID(id)] = true
+		}
+	}
+	owned := sync.OnceValues(func() (map[bos.ComponentID]bool, error) {
+		nodes, err := o.d.Tenants.TenantNodes(ctx, string(s.Tenant))
+		if errors.Is(err, bos.ErrNotFound) {
+			t.Log.Warn("tenant of a running session does not exist", "session", s.Name, "tenant", string(s.Tenant))
+			return nil, nil
+		}
+		return nodes, err
+	})
+	return func(id bos.ComponentID) (bool, error) {
+		if listed != nil && !listed[id] {
+			return false, nil
+		}
+		if s.Tenant == "" {
+			return true, nil
+		}
+		nodes, err := owned()
+		return nodes[id], err
+	}
+}
+
+// complete ends a session, with the reason if it failed, and saves its summary. A session that is gone is no error.
+func complete(ctx context.Context, api API, t operator.Tick, s *bos.Session, reason string) error {
+	if err := t.Fence(); err != nil {
+		return err
+	}
+	end := bos.Stamp(t.Now)
+	if start, ok := startTime(s).Time(); ok && t.Now.Before(start) {
+		end = bos.Stamp(start) // created while the pass was running, or by another clock
+	}
+	status := &bos.SessionStatusPatch{Status: new(bos.SessionComplete), EndTime: new(bos.NullString(end))}
+	if reason != "" {
+		status.Error = new(bos.NullString(strings.TrimSpace(reason)))
+	}
+	_, err := api.PatchSession(ctx, s.Key(), bos.SessionPatch{Status: status})
+	if err == nil {
+		t.Log.Info("session is complete", "session", s.Name, "tenant", string(s.Tenant), "reason", reason)
+		_, err = api.SaveSessionStatus(ctx, s.Key())
+	}
+	if errors.Is(err, bos.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("complete session: %w", err)
+	}
+	return nil
+}
