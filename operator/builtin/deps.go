@@ -75,7 +75,12 @@ type Deps struct {
 var constructors = []struct {
 	name string
 	make func(Deps) operator.Operator
-}{}
+}{
+	{"power-off-forceful", newPowerOffForceful},
+	{"power-off-graceful", newPowerOffGraceful},
+	{"power-on", newPowerOn},
+	{"status", newStatus},
+}
 
 // Names returns the names of the ten operators in alphabetical order.
 func Names() []string {
