@@ -76,9 +76,15 @@ var constructors = []struct {
 	name string
 	make func(Deps) operator.Operator
 }{
+	{"actual-state-cleanup", newActualStateCleanup},
+	{"configuration", newConfiguration},
+	{"discovery", newDiscovery},
 	{"power-off-forceful", newPowerOffForceful},
 	{"power-off-graceful", newPowerOffGraceful},
 	{"power-on", newPowerOn},
+	{"session-cleanup", newSessionCleanup},
+	{"session-completion", newSessionCompletion},
+	{"session-setup", newSessionSetup},
 	{"status", newStatus},
 }
 
