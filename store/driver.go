@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"iter"
 
 	"github.com/bootorch/bosgo/bos"
 )
@@ -53,7 +52,7 @@ type Driver interface {
 	// Scan yields the records with keys greater than after in ascending byte order, up to limit of them (0 = all),
 	// reading them in pages as they are asked for. A record present throughout is seen exactly once; one added or
 	// removed meanwhile may or may not be. The sequence ends after an error.
-	Scan(ctx context.Context, b Bucket, after string, limit int) iter.Seq2[Entry, error]
+	Scan(ctx context.Context, b Bucket, after string, limit int) Entries
 
 	// Commit applies writes whose expectation still holds and publishes their changes, in one step that no other
 	// writer can interleave: the cursors of the changes are in the order in which the writes took effect. With atomic
@@ -78,6 +77,9 @@ type Entry struct {
 	Key   string
 	Value []byte
 }
+
+// Entries is a sequence of records to range over.
+type Entries func(yield func(Entry, error) bool)
 
 // Mutation is one compare-and-set of a Commit.
 type Mutation struct {

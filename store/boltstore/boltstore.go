@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -182,7 +181,7 @@ func (d *Driver) Get(ctx context.Context, b store.Bucket, keys []string) ([][]by
 }
 
 // Scan implements store.Driver. Each page is a transaction of its own, so that a slow reader holds nothing up.
-func (d *Driver) Scan(ctx context.Context, b store.Bucket, after string, limit int) iter.Seq2[store.Entry, error] {
+func (d *Driver) Scan(ctx context.Context, b store.Bucket, after string, limit int) store.Entries {
 	return func(yield func(store.Entry, error) bool) {
 		for n := 0; ; {
 			size := pageSize

@@ -35,3 +35,7 @@ func TestConformance(t *testing.T) {
 		},
 	})
 }
+
+func TestModel(t *testing.T) {
+	storetest.Model(t, func(t *testing.T) store.Store { return open(t, filepath.Join(t.TempDir(), "bos.db")) })
+}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -72,7 +71,7 @@ func (d *Driver) Get(ctx context.Context, b store.Bucket, keys []string) ([][]by
 }
 
 // Scan implements store.Driver.
-func (d *Driver) Scan(ctx context.Context, b store.Bucket, after string, limit int) iter.Seq2[store.Entry, error] {
+func (d *Driver) Scan(ctx context.Context, b store.Bucket, after string, limit int) store.Entries {
 	return func(yield func(store.Entry, error) bool) {
 		keys := d.keys(b)
 		start, found := slices.BinarySearch(keys, after)

@@ -36,3 +36,7 @@ func Example() {
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return memstore.New() }, storetest.Caps{})
 }
+
+func TestModel(t *testing.T) {
+	storetest.Model(t, func(*testing.T) store.Store { return memstore.New() })
+}

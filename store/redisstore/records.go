@@ -6,7 +6,6 @@ import (
 	_ "embed" // of the scripts
 	"encoding/json"
 	"fmt"
-	"iter"
 	"slices"
 	"strconv"
 
@@ -52,7 +51,7 @@ func (d *Driver) Get(ctx context.Context, b store.Bucket, keys []string) ([][]by
 
 // Scan implements store.Driver. The reference's databases have no index: the keys are read and sorted first, the
 // records page by page.
-func (d *Driver) Scan(ctx context.Context, b store.Bucket, after string, limit int) iter.Seq2[store.Entry, error] {
+func (d *Driver) Scan(ctx context.Context, b store.Bucket, after string, limit int) store.Entries {
 	return func(yield func(store.Entry, error) bool) {
 		keys, err := d.keys(ctx, b, after)
 		if err != nil {

@@ -40,3 +40,11 @@ func conformance(t *testing.T, newURL func(t testing.TB) string) {
 func TestConformance(t *testing.T) { conformance(t, storetest.NewRedis) }
 
 func TestConformanceServer(t *testing.T) { conformance(t, storetest.NewRedisServer) }
+
+func TestModel(t *testing.T) {
+	storetest.Model(t, func(t *testing.T) store.Store { return open(t, storetest.NewRedis(t)) })
+}
+
+func TestModelServer(t *testing.T) {
+	storetest.Model(t, func(t *testing.T) store.Store { return open(t, storetest.NewRedisServer(t)) })
+}

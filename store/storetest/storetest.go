@@ -3,6 +3,8 @@
 // MockDriver is for single calls.
 package storetest
 
+//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock_driver.go -package storetest -source ../driver.go
+
 import (
 	"context"
 	"encoding/json"
