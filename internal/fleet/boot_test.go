@@ -3,15 +3,21 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // call sends one request to the machine, in process.
@@ -166,5 +172,409 @@ func TestBootAndShutdown(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTokenInEffect: a node reports the token of the script it fetched, whatever
+// is written to BSS later; after a power cycle it is the current one.
+func TestTokenInEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r reports
+		m := newMachine(t, Config{Nodes: 1, Speed: 1, Report: r.send})
+		defer run(t, m)()
+		first := putBoot(t, m, x0, "quiet")
+		transit(t, m, "On", x0)
+		for state(t, m, x0).Phase != "kernel" {
+			time.Sleep(time.Second)
+		}
+		second := putBoot(t, m, x0, "quiet")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if got := r.list(); !slices.Equal(got, []string{x0 + " " + first}) {
+			t.Errorf("reports %q, want the token of the script", got)
+		}
+		transit(t, m, "Init", x0)
+		time.Sleep(15 * time.Minute)
+		synctest.Wait()
+		if got := r.list(); !slices.Equal(got, []string{x0 + " " + first, x0 + " " + second}) {
+			t.Errorf("reports %q, want the new token after a reboot", got)
+		}
+		if s := state(t, m, x0); s.Boots != 2 || s.Token != second {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestPowerCycleMidBoot: a node that loses power in the middle of a boot does not
+// finish that boot.
+func TestPowerCycleMidBoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r reports
+		m := newMachine(t, Config{Nodes: 1, Speed: 1, Report: r.send})
+		defer run(t, m)()
+		putBoot(t, m, x0, "first")
+		transit(t, m, "On", x0)
+		for state(t, m, x0).Phase != "rootfs" {
+			time.Sleep(time.Second)
+		}
+		transit(t, m, "Force-Off", x0)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := state(t, m, x0); s.Phase != "off" || s.Cmdline != "" {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		if s, got := state(t, m, x0), r.list(); s.Phase != "off" || len(got) != 0 {
+			t.Errorf("phase %s, reports %q after a forced power-off", s.Phase, got)
+		}
+	})
+}
+
+// TestSoftOffBeforeBoot: without an operating system a graceful shutdown is
+// accepted, nothing happens, and the task fails at its deadline.
+func TestSoftOffBeforeBoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, Config{Nodes: 1, Speed: 1})
+		defer run(t, m)()
+		transit(t, m, "On", x0) // and never a boot script
+		time.Sleep(10 * time.Minute)
+		if s := state(t, m, x0); s.Phase != "pxe" || s.HSMState != "On" {
+			t.Fatalf("%+v", s)
+		}
+		soft := transit(t, m, "Soft-Off", x0)
+		time.Sleep(80 * time.Second)
+		if got := transitionOf(t, m, soft).Tasks[0].String(); got != x0+": failed: Failed to achieve transition: Timeout waiting for transition, gracefulshutdown." {
+			t.Error(got)
+		}
+		off := transit(t, m, "Off", x0) // escalates by itself
+		time.Sleep(150 * time.Second)
+		if got := transitionOf(t, m, off).Tasks[0].String(); got != x0+": succeeded: Transition confirmed, forceoff" {
+			t.Error(got)
+		}
+		if s := state(t, m, x0); s.Phase != "off" || s.Commands["gracefulshutdown"] != 2 || s.Commands["forceoff"] != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestScriptRetry: a node without a script, or without BSS, asks every 30 s for
+// ever, and boots once there is one.
+func TestScriptRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, Config{Nodes: 1, Speed: 1})
+		defer run(t, m)()
+		transit(t, m, "On", x0)
+		time.Sleep(time.Hour)
+		if s := state(t, m, x0); s.Phase != "pxe" {
+			t.Fatalf("%+v", s)
+		}
+		id, err := m.Inject(Fault{Kind: "outage", Service: "bss"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.mu.Lock()
+		m.bss.hosts[x0] = newBootEntry("", "k", "i", "token", nil)
+		m.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		if s := state(t, m, x0); s.Phase != "pxe" || len(s.History) > historyLength || !strings.Contains(s.History[len(s.History)-1].Note, "no answer") {
+			t.Fatalf("%+v", s)
+		}
+		if err := m.Clear(id); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(31 * time.Second)
+		if s := state(t, m, x0); s.Phase != "kernel" && s.Phase != "rootfs" {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestReportRetries: whatever the answer, a node tries again after 0, 2, 4 … 30 s
+// of its clock until it is accepted, and then every 3/4 of its update frequency.
+func TestReportRetries(t *testing.T) {
+	for _, speed := range []float64{1, 10} {
+		synctest.Test(t, func(t *testing.T) {
+			answers := []int{404, 409, 500, 401, 400, 301, 503, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 200}
+			r := reports{status: func(n int) int { return answers[min(n, len(answers))-1] }}
+			m := newMachine(t, Config{Nodes: 1, Speed: speed, Report: r.send})
+			defer run(t, m)()
+			putBoot(t, m, x0, "bos_update_frequency=4h")
+			transit(t, m, "On", x0)
+			time.Sleep(24 * time.Hour)
+			synctest.Wait()
+			var waits []time.Duration
+			for i := range len(answers) - 1 {
+				waits = append(waits, time.Duration(float64(r.times[i+1].Sub(r.times[i]))*speed).Round(time.Millisecond))
+			}
+			want := []time.Duration{}
+			for i := range waits {
+				want = append(want, min(30, time.Duration(2*(i+1)))*time.Second)
+			}
+			if !slices.Equal(waits, want) {
+				t.Errorf("speed %v: waits %v, want %v", speed, waits, want)
+			}
+			// The period is BOS's, on the wall clock; the first one is cut by chance.
+			steady := r.times[len(answers)-1:]
+			if first := steady[1].Sub(steady[0]); first > 3*time.Hour {
+				t.Errorf("first refresh after %v", first)
+			}
+			for i := 2; i < len(steady); i++ {
+				if d := steady[i].Sub(steady[i-1]); d != 3*time.Hour {
+					t.Errorf("speed %v: refresh after %v, want 3h", speed, d)
+				}
+			}
+			if len(steady) < 8 {
+				t.Errorf("%d reports in a day", len(steady))
+			}
+		})
+	}
+}
+
+func TestUpdateFrequency(t *testing.T) {
+	for params, want := range map[string]time.Duration{
+		"": 4 * time.Hour, "quiet bos_update_frequency=30m": 30 * time.Minute, "bos_update_frequency=2D x": 48 * time.Hour,
+		"bos_update_frequency=0h": 0, "bos_update_frequency=4hh": 4 * time.Hour, "bos_update_frequency=h": 4 * time.Hour, "no_bos_update_frequency=1s": 4 * time.Hour,
+	} {
+		if got := newBootEntry(params, "", "", "", nil).period; got != want {
+			t.Errorf("%q: %v, want %v", params, got, want)
+		}
+	}
+}
+
+// TestReportWorkers: reports under way never exceed the bound, and nobody is lost.
+func TestReportWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		now, most, seen := 0, 0, map[string]int{}
+		m := newMachine(t, Config{Nodes: 100, ReportWorkers: 3, Report: func(_ context.Context, xname, _ string) (int, error) {
+			mu.Lock()
+			now++
+			most = max(most, now)
+			seen[xname]++
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return 200, nil
+		}})
+		defer run(t, m)()
+		putBoot(t, m, "Compute", "quiet")
+		bootAll(t, m)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if most != 3 || len(seen) != 100 {
+			t.Errorf("at most %d at once, %d nodes reported; want 3 and 100", most, len(seen))
+		}
+	})
+}
+
+// bootAll powers every node on.
+func bootAll(t testing.TB, m *Machine) {
+	t.Helper()
+	var xnames []string
+	for _, n := range m.Nodes() {
+		xnames = append(xnames, n.Xname)
+	}
+	transit(t, m, "On", xnames...)
+}
+
+// TestDeterminism: the same seed makes the same history, however the nodes were
+// ordered in the request; another seed another one.
+func TestDeterminism(t *testing.T) {
+	history := func(seed uint64, reverse bool) map[string][]string {
+		out := map[string][]string{}
+		synctest.Test(t, func(t *testing.T) {
+			m := newMachine(t, Config{Nodes: 20, Speed: 1, Seed: seed, Report: new(reports).send, Faults: []Fault{
+				{Kind: "kernel_panic", Fraction: 0.2}, {Kind: "soft_off_ignored", Fraction: 0.1}, {Kind: "random_power_loss", Value: "10m", Count: 1},
+			}})
+			defer run(t, m)()
+			putBoot(t, m, "Compute", "quiet")
+			var xnames []string
+			for _, n := range m.Nodes() {
+				xnames = append(xnames, n.Xname)
+			}
+			if reverse {
+				slices.Reverse(xnames)
+			}
+			begin := time.Now()
+			transit(t, m, "On", xnames...)
+			time.Sleep(20 * time.Minute)
+			transit(t, m, "Soft-Off", xnames...)
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+			for _, x := range xnames {
+				for _, h := range state(t, m, x).History {
+					out[x] = append(out[x], h.Time.Sub(begin).String()+" "+h.Phase)
+				}
+			}
+		})
+		return out
+	}
+	one := history(7, false)
+	if d := cmp.Diff(one, history(7, true)); d != "" {
+		t.Error(d)
+	}
+	if cmp.Equal(one, history(8, false)) {
+		t.Error("two seeds make the same history")
+	}
+}
+
+// TestSpent: hardware time covers what node, PCS and CFS did, once each, and only
+// within the window asked for.
+func TestSpent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r reports
+		m := newMachine(t, Config{Nodes: 1, Speed: 1, Report: r.send})
+		defer run(t, m)()
+		want(t, m, "PATCH", "/cfs/v3/components", `{"patch":{"desired_config":"compute-24.7.0","enabled":false},"filters":{}}`, 200, nil)
+		putBoot(t, m, x0, "quiet")
+		begin := time.Now()
+		transit(t, m, "On", x0)
+		time.Sleep(40 * time.Minute)
+		synctest.Wait()
+		spent, ok := m.Spent(x0, begin, time.Time{})
+		booted := r.times[0].Sub(begin)
+		if !ok || spent.Node > booted || spent.Node < booted-time.Second {
+			t.Errorf("node %v; it took %v to its report", spent.Node, booted)
+		}
+		if spent.PCS < 15*time.Second || spent.PCS > 2*time.Minute || spent.CFS < 3*time.Minute || spent.CFS > 15*time.Minute {
+			t.Errorf("%+v", spent)
+		}
+		if spent.Total >= spent.Node+spent.PCS+spent.CFS || spent.Total < spent.Node+spent.CFS {
+			t.Errorf("%+v counts twice, or too little", spent)
+		}
+		if before, _ := m.Spent(x0, time.Time{}, begin); before != (Spent{}) {
+			t.Errorf("before the boot: %+v", before)
+		}
+		if part, _ := m.Spent(x0, begin, begin.Add(10*time.Second)); part.Total != 10*time.Second {
+			t.Errorf("ten seconds of it: %+v", part)
+		}
+		if _, ok := m.Spent("x1c0s0b0n0", begin, time.Time{}); ok {
+			t.Error("a node that is not there spent time")
+		}
+	})
+}
+
+// TestRestart: the two restarts turn a node off and on.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r reports
+		m := newMachine(t, Config{Nodes: 1, Speed: 1, Report: r.send})
+		defer run(t, m)()
+		putBoot(t, m, x0, "quiet")
+		transit(t, m, "On", x0)
+		time.Sleep(15 * time.Minute)
+		for i, op := range []string{"Soft-Restart", "Hard-Restart", "Init"} {
+			id := transit(t, m, op, x0)
+			time.Sleep(15 * time.Minute)
+			synctest.Wait()
+			if s, tr := state(t, m, x0), transitionOf(t, m, id); s.Boots != uint32(i+2) || s.Phase != "up" || tr.TaskCounts["succeeded"] != 1 {
+				t.Errorf("%s: %+v, %+v", op, s, tr)
+			}
+		}
+		if len(r.list()) != 4 {
+			t.Errorf("reports %q", r.list())
+		}
+		want(t, m, "POST", "/pcs/transitions", `{"operation":"Force-Off","location":[{"xname":"`+x0+`"}]}`, 200, nil)
+		time.Sleep(5 * time.Minute)
+		id := transit(t, m, "Hard-Restart", x0)
+		time.Sleep(time.Minute)
+		if tr := transitionOf(t, m, id); tr.TaskCounts["failed"] != 1 {
+			t.Errorf("a restart of a node that is off: %+v", tr)
+		}
+	})
+}
+
+// TestRunStops: Run returns the cause and leaves nothing behind, reports under way
+// included.
+func TestRunStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, Config{Nodes: 5, Report: func(ctx context.Context, _, _ string) (int, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		result := make(chan error)
+		go func() { result <- m.Run(ctx) }()
+		putBoot(t, m, "Compute", "quiet")
+		bootAll(t, m)
+		synctest.Wait()
+		if _, err := m.Inject(Fault{Kind: "outage", Value: "blackhole"}); err != nil {
+			t.Fatal(err)
+		}
+		hanging := make(chan any)
+		go func() {
+			defer func() { hanging <- recover() }()
+			call(t, m, "GET", "/hsm/v2/State/Components", "")
+		}()
+		synctest.Wait()
+		why := errors.New("enough")
+		cancel(why)
+		if err := <-result; !errors.Is(err, why) {
+			t.Errorf("Run = %v", err)
+		}
+		if p := <-hanging; p != http.ErrAbortHandler {
+			t.Errorf("a request into a black hole ended with %v", p)
+		}
+		if m.Run(t.Context()) == nil {
+			t.Error("a machine runs twice")
+		}
+	})
+}
+
+func TestHTTPReport(t *testing.T) {
+	type seen struct{ method, path, auth, kind, body string }
+	var got seen
+	status := 200
+	bos := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = seen{r.Method, r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), string(body)}
+		if status == 302 {
+			w.Header().Set("Location", "/elsewhere")
+		}
+		w.WriteHeader(status)
+	}))
+	defer bos.Close()
+	file := filepath.Join(t.TempDir(), "token")
+	send, err := httpReport(bos.URL+"/apis/bos/", file, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := send(t.Context(), x0, "tok"); err == nil {
+		t.Error("a report without its token file was sent")
+	}
+	if err := os.WriteFile(file, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, status = range []int{200, 409, 302} {
+		if s, err := send(t.Context(), x0, "tok"); s != status || err != nil {
+			t.Errorf("send = %d %v, want %d", s, err, status)
+		}
+	}
+	if want := (seen{"PATCH", "/apis/bos/v2/components/" + x0, "Bearer secret", "application/json", `{"actual_state":{"bss_token":"tok"},"id":"` + x0 + `"}`}); got != want {
+		t.Errorf("request %+v, want %+v", got, want)
+	}
+	for _, base := range []string{"bos", "ftp://bos", "http://", "http://a b"} {
+		if _, err := New(Config{Nodes: 1, BOSURL: base}); err == nil {
+			t.Errorf("BOS URL %q is accepted", base)
+		}
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	inv, err := Generate(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]Config{
+		"no nodes": {}, "both": {Nodes: 1, Inventory: inv}, "negative": {Nodes: -1}, "speed": {Nodes: 1, Speed: -1}, "NaN": {Nodes: 1, Speed: math.NaN()},
+		"group": {Nodes: 1, Groups: map[string][]string{"a": {"x1c0s0b0n0"}}}, "tenant": {Nodes: 1, Tenants: map[string][]string{"a": {"x1c0s0b0n0"}}},
+		"fault": {Nodes: 1, Faults: []Fault{{Kind: "gremlins"}}}, "inventory": {Inventory: &Inventory{}},
+	} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }

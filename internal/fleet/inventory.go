@@ -123,7 +123,7 @@ func (p *inventoryParser) fromHSM(inv *Inventory, records []hsmRecord) error {
 	for i, r := range records {
 		if r.Type == "Node" {
 			inv.Nodes = append(inv.Nodes, NodeSpec{
-				Xname: canonical(r.ID), NID: r.NID, Role: r.Role, SubRole: r.SubRole, Arch: r.Arch, Class: r.Class,
+				Xname: r.ID, NID: r.NID, Role: r.Role, SubRole: r.SubRole, Arch: r.Arch, Class: r.Class,
 				State: r.State, Disabled: r.Enabled != nil && !*r.Enabled, Locked: r.Locked, SoftwareStatus: r.SoftwareStatus,
 			})
 			continue
@@ -144,6 +144,9 @@ func (p *inventoryParser) fromSLS(inv *Inventory, records map[string]slsRecord) 
 		if r.TypeString != "Node" {
 			continue
 		}
+		if r.Xname == "" {
+			r.Xname = key
+		}
 		var extra struct {
 			NID           int
 			Role, SubRole string
@@ -151,14 +154,11 @@ func (p *inventoryParser) fromSLS(inv *Inventory, records map[string]slsRecord) 
 		}
 		if len(r.ExtraProperties) > 0 {
 			if err := json.Unmarshal(r.ExtraProperties, &extra); err != nil {
-				return p.fail(fmt.Errorf("ExtraProperties of %s: %w", key, err), max(0, bytes.Index(p.data, r.ExtraProperties)))
+				return p.fail(err, max(0, bytes.Index(p.data, r.ExtraProperties)))
 			}
 		}
-		if r.Xname == "" {
-			r.Xname = key
-		}
 		inv.Nodes = append(inv.Nodes, NodeSpec{
-			Xname: canonical(r.Xname), NID: extra.NID, Role: extra.Role, SubRole: extra.SubRole, Class: r.Class, Aliases: extra.Aliases,
+			Xname: r.Xname, NID: extra.NID, Role: extra.Role, SubRole: extra.SubRole, Class: r.Class, Aliases: extra.Aliases,
 		})
 	}
 	return nil
@@ -179,12 +179,16 @@ func (inv *Inventory) complete() error {
 	if len(inv.Nodes) > maxNodes {
 		return fmt.Errorf("lists %d nodes, more than %d", len(inv.Nodes), maxNodes)
 	}
+	for i := range inv.Nodes {
+		x := canonical(inv.Nodes[i].Xname)
+		if !nodeXname.MatchString(x) {
+			return fmt.Errorf("%q is not the xname of a node", inv.Nodes[i].Xname)
+		}
+		inv.Nodes[i].Xname = x
+	}
 	slices.SortFunc(inv.Nodes, func(a, b NodeSpec) int { return compareXnames(a.Xname, b.Xname) })
 	for i := range inv.Nodes {
 		n := &inv.Nodes[i]
-		if !nodeXname.MatchString(n.Xname) {
-			return fmt.Errorf("%q is not the xname of a node", n.Xname)
-		}
 		if i > 0 && inv.Nodes[i-1].Xname == n.Xname {
 			return fmt.Errorf("%s is listed twice", n.Xname)
 		}
@@ -226,6 +230,8 @@ func (p *inventoryParser) fail(err error, base int) error {
 		at = e.Offset
 		if e.Field == "" {
 			err = fmt.Errorf("want a JSON object with Components (HSM) or Hardware (SLS), not %s", e.Value)
+		} else {
+			err = fmt.Errorf("%s must not be %s", e.Field, e.Value)
 		}
 	}
 	if at < 0 {
