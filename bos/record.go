@@ -137,6 +137,9 @@ func skipValue(data []byte, i int) int {
 					i++
 				}
 			}
+			if i >= len(data) {
+				return len(data) // no JSON
+			}
 		case '{', '[':
 			depth++
 		case '}', ']':
