@@ -166,6 +166,9 @@ func completes(p *bos.SessionPatch) bool {
 // reference's operator does.
 func (s *Service) completeSession(ctx context.Context, key bos.TenantKey, p bos.SessionPatch) (bos.Session, error) {
 	summary, err := s.summarize(ctx, key)
+	if errors.Is(err, bos.ErrInvalid) {
+		summary, err = &extended{}, nil // the tenant is gone and owns nothing; its session must end nevertheless
+	}
 	if err != nil {
 		return bos.Session{}, err
 	}
