@@ -113,17 +113,16 @@ func (c *Client) pages(ctx context.Context, query url.Values, each func(Componen
 
 // page reads one page and returns the query of the next one, or nil after the last.
 func (c *Client) page(ctx context.Context, query url.Values, each func(Component)) (next url.Values, err error) {
-	take := func(comp component) error {
+	take := func(comp component) {
 		if comp.ID != "" {
 			each(comp.read())
 		}
-		return nil
 	}
 	r := rest.Request{Method: http.MethodGet, Path: "components", Query: query}
 	err = c.rest.Do(ctx, r, func(a *rest.Answer) error {
 		next = nil
 		if c.v2 {
-			return rest.ReadList(a, "", take)
+			return rest.ReadList(a, "", func(comp component) error { take(comp); return nil })
 		}
 		var answer struct {
 			Components *[]component   `json:"components"`
@@ -136,7 +135,7 @@ func (c *Client) page(ctx context.Context, query url.Values, each func(Component
 			return a.Malformed(errors.New("no member 'components'"), nil)
 		}
 		for _, comp := range *answer.Components {
-			_ = take(comp) // never fails
+			take(comp)
 		}
 		next = nextQuery(answer.Next)
 		return nil

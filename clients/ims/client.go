@@ -79,7 +79,8 @@ func (c *Client) Tag(ctx context.Context, id, key, value string) error {
 		return err
 	}
 	body := map[string]any{"metadata": map[string]string{"operation": "set", "key": key, "value": value}}
-	return explain(id, c.rest.Do(ctx, rest.Request{Method: http.MethodPatch, Path: path, Body: body}, nil))
+	var ignored map[string]any // the changed record
+	return explain(id, c.rest.Do(ctx, rest.Request{Method: http.MethodPatch, Path: path, Body: body}, rest.OptionalJSON(&ignored)))
 }
 
 // imagePath returns the path of an image; an id that would lead elsewhere is unknown.

@@ -28,8 +28,8 @@ var (
 )
 
 const (
-	maxErrorBody = 64 << 10 // bytes read of an error answer
-	maxExcerpt   = 1 << 10  // bytes kept of it
+	maxErrorBody = 256 << 10 // bytes read of an error answer
+	maxExcerpt   = 1 << 10   // bytes kept of it
 )
 
 // Error is a call of a service that did not succeed. Besides the classes above it matches the sentinel of package bos
@@ -177,17 +177,17 @@ func problem(body []byte) (title, detail string) {
 	if json.Unmarshal(body, &doc) != nil {
 		var text string
 		if json.Unmarshal(body, &text) == nil { // TAPMS answers with a bare string
-			return "", Excerpt([]byte(text))
+			return "", text
 		}
 		return "", ""
 	}
 	for _, v := range []any{doc.Detail, doc.Message, doc.ErrMsg} {
 		if s, ok := v.(string); ok && detail == "" {
-			detail = Excerpt([]byte(s))
+			detail = s
 		}
 	}
 	if s, ok := doc.Title.(string); ok {
-		title = Excerpt([]byte(s))
+		title = s
 	}
 	return title, detail
 }
