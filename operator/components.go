@@ -69,9 +69,6 @@ func (o *componentOperator) Wakes(c *bos.Change) bool {
 func (o *componentOperator) Run(ctx context.Context, t Tick) error {
 	f := o.op.Filter(t)
 	o.filter.Store(new(f))
-	if f.PageSize == 0 {
-		f.PageSize = t.Options.MaxComponentBatchSize
-	}
 	if !t.Full() {
 		f.IDs = among(t.Changed, f.IDs)
 	}

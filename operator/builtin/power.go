@@ -173,7 +173,7 @@ func (p *powerOperator) look(ctx context.Context, t operator.Tick, statuses ...b
 	if !t.Full() && len(ids) == 0 {
 		return nil, nil
 	}
-	f := bos.ComponentFilter{Enabled: new(true), Status: statuses, PageSize: t.Options.MaxComponentBatchSize}
+	f := bos.ComponentFilter{Enabled: new(true), Status: statuses}
 	found, err := list(ctx, p.API, f, ids)
 	if err == nil && !t.Full() {
 		forget(t.Sched, ids, found)

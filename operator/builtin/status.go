@@ -51,7 +51,7 @@ type looked struct {
 
 // Run implements operator.Operator.
 func (s *status) Run(ctx context.Context, t operator.Tick) error {
-	found, err := list(ctx, s.API, bos.ComponentFilter{Enabled: new(true), PageSize: t.Options.MaxComponentBatchSize}, t.Changed)
+	found, err := list(ctx, s.API, bos.ComponentFilter{Enabled: new(true)}, t.Changed)
 	if err != nil {
 		return err
 	}
