@@ -14,8 +14,8 @@ import (
 // sessionCompletion ends the running sessions that have no more components to wait for: none is enabled for them or
 // carries their stage. That says nothing about success, which is in the session's summary. Source: operators 6.1.
 //
-// What if the process dies? Before the session is complete the next pass decides again. Between completing and saving
-// the summary: the summary is computed whenever it is asked for.
+// What if the process dies? Before the session is complete the next pass decides again. Our API completes a session and
+// saves its summary in one step; where a reference server was not told to save it, it computes it at each request.
 type sessionCompletion struct {
 	d Deps
 
@@ -134,7 +134,8 @@ func (o *sessionCompletion) membership(ctx context.Context, t operator.Tick, s *
 	}
 }
 
-// complete ends a session, with the reason if it failed, and saves its summary. A session that is gone is no error.
+// complete ends a session, with the reason if it failed, and saves its summary. That the session is gone, or the summary
+// cannot be saved, is no error: nobody could do it better later.
 func complete(ctx context.Context, api API, t operator.Tick, s *bos.Session, reason string) error {
 	if err := t.Fence(); err != nil {
 		return err
@@ -148,15 +149,17 @@ func complete(ctx context.Context, api API, t operator.Tick, s *bos.Session, rea
 		status.Error = new(bos.NullString(strings.TrimSpace(reason)))
 	}
 	_, err := api.PatchSession(ctx, s.Key(), bos.SessionPatch{Status: status})
-	if err == nil {
-		t.Log.Info("session is complete", "session", s.Name, "tenant", string(s.Tenant), "reason", reason)
-		_, err = api.SaveSessionStatus(ctx, s.Key())
-	}
 	if errors.Is(err, bos.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("complete session: %w", err)
+	}
+	log := t.Log.With("session", s.Name, "tenant", string(s.Tenant))
+	log.Info("session is complete", "reason", reason)
+	// Our API has saved the summary in the same step; a reference server wants to be asked.
+	if _, err := api.SaveSessionStatus(ctx, s.Key()); err != nil && !errors.Is(err, bos.ErrNotFound) {
+		log.Warn("summary of the session was not saved again", "err", err)
 	}
 	return nil
 }

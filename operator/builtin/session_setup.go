@@ -23,7 +23,7 @@ import (
 //   - Between components: the next pass finds those already written by their state (target.written) and leaves them
 //     alone, so that a node which has begun to reboot is not made to reboot again.
 //   - After the components, before the session runs: as above, nothing is left to write but the session.
-//   - After the session has failed, before its summary is saved: the summary is computed whenever it is asked for.
+//   - While the session is failed: see complete.
 type sessionSetup struct{ d Deps }
 
 func newSessionSetup(d Deps) operator.Operator { return &sessionSetup{d} }
@@ -70,15 +70,15 @@ func (o *sessionSetup) setUp(ctx context.Context, t operator.Tick, s *bos.Sessio
 	case errors.Is(err, errNotPending):
 		log.Info("session is no longer pending")
 		return nil
-	case ctx.Err() != nil || !hopeless(err) && !retriedEnough(s, t):
-		return err
+	case ctx.Err() != nil, errors.Is(err, bos.ErrConflict), !hopeless(err) && !retriedEnough(s, t):
+		return err // a lost lease, which is a conflict, is not the session's fault
 	}
 	log.Warn("session cannot be set up", "err", err)
 	return complete(ctx, o.d.API, t, s, err.Error())
 }
 
-// hopeless reports whether trying again cannot help: the request itself is wrong, not the state of a service. A lost
-// lease (bos.ErrConflict) is not the session's fault, and what no sentinel names is treated like an outage.
+// hopeless reports whether trying again cannot help: the request itself is wrong, not the state of a service. What no
+// sentinel names is treated like an outage.
 func hopeless(err error) bool {
 	if errors.Is(err, bos.ErrUnavailable) {
 		return false

@@ -1,0 +1,176 @@
+package builtin
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bootorch/bosgo/bos"
+)
+
+// reported makes a disabled, stable component that reported the artifacts of the fixture so long ago.
+func (w *world) reported(id bos.ComponentID, age time.Duration) bos.Component {
+	c := owner(id, "s1", false)
+	c.ActualState = &bos.ActualState{BootArtifacts: fixtureArtifacts.Fields(), LastUpdated: new(bos.Stamp(w.now.Add(-age)))}
+	c.Error = new("keep")
+	c.LastAction = &bos.LastAction{Action: new(bos.ActionPoweringOn), LastUpdated: new(bos.Stamp(w.now.Add(-age)))}
+	return c
+}
+
+func TestOPActualStateCleanup(t *testing.T) {
+	const ttl = 4 * time.Hour
+	for _, c := range []struct {
+		name    string
+		option  string // default 4h
+		age     time.Duration
+		record  func(*bos.Component)
+		cleared bool
+		action  bos.Action // afterwards; empty = as before
+	}{
+		{name: "OP-077 expired", age: ttl + time.Second, cleared: true, action: bos.ActionActualStateCleanup},
+		{name: "OP-077 not quite expired", age: ttl},
+		{name: "OP-077 nothing reported", age: 9 * ttl, record: func(c *bos.Component) { c.ActualState.BootArtifacts = bos.BootArtifacts{}.Fields() }},
+		{name: "OP-078 upper case", option: "1H", age: time.Hour + time.Second, cleared: true, action: bos.ActionActualStateCleanup},
+		{name: "OP-078 upper case, not expired", option: "1H", age: time.Hour},
+		{name: "OP-079 a week", option: "1w", age: 604801 * time.Second, cleared: true, action: bos.ActionActualStateCleanup},
+		{
+			name: "OP-080 only a token", age: 99 * ttl,
+			record: func(c *bos.Component) {
+				c.ActualState.BootArtifacts, c.ActualState.BSSToken = nil, new(bos.BSSToken("tok"))
+			},
+		},
+		{
+			name: "OP-081 without a stamp", record: func(c *bos.Component) { c.ActualState.LastUpdated = nil },
+			cleared: true, action: bos.ActionActualStateCleanup,
+		},
+		{
+			name: "only an initrd", age: ttl + time.Second, cleared: true, action: bos.ActionActualStateCleanup,
+			record: func(c *bos.Component) { c.ActualState.BootArtifacts = &bos.ArtifactFields{Initrd: new("i")} },
+		},
+		{
+			name: "OP-141 enabled: the escalation clock is untouched", age: ttl + time.Second, cleared: true,
+			record: func(c *bos.Component) {
+				c.Enabled = new(true)
+				c.Status = &bos.ComponentStatus{Phase: new(bos.PhasePoweringOff)}
+				c.LastAction = &bos.LastAction{Action: new(bos.ActionPoweringOffGraceful), LastUpdated: new(bos.Timestamp("2026-03-01T11:59:00"))}
+			},
+		},
+		{
+			name: "failed: what was done last stays", age: ttl + time.Second, cleared: true,
+			record: func(c *bos.Component) { c.Status = &bos.ComponentStatus{StatusOverride: new(bos.StatusFailed)} },
+		},
+		{
+			name: "enabled, booted with a longer frequency than the option now", option: "1h", age: 2 * time.Hour,
+			record: func(c *bos.Component) { c.Enabled = new(true) },
+		},
+		{
+			name: "enabled, older than that frequency too", option: "1h", age: ttl + time.Second, cleared: true,
+			record: func(c *bos.Component) { c.Enabled = new(true) },
+		},
+		{
+			name: "enabled, without a frequency", option: "1h", age: 2 * time.Hour, cleared: true,
+			record: func(c *bos.Component) {
+				c.Enabled = new(true)
+				c.ActualState.BootArtifacts.KernelParameters = new("quiet bos_update_frequency=often")
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			if c.option != "" {
+				w.options(bos.OptionsPatch{ComponentActualStateTTL: new(c.option)})
+			}
+			record := w.reported("x1", c.age)
+			if c.record != nil {
+				c.record(&record)
+			}
+			w.component(record)
+			op := newActualStateCleanup(w.deps())
+			w.pass(op)
+			after := w.getComponent("x1")
+			var writes []string
+			if c.cleared {
+				writes = []string{"PatchGuarded x1"}
+				if !after.ActualArtifacts().Empty() {
+					t.Errorf("still there: %+v", after.ActualArtifacts())
+				}
+			}
+			if got := w.api.writes(); !slices.Equal(got, writes) {
+				t.Errorf("writes %q, want %q", got, writes)
+			}
+			if after.ErrorText() != "keep" {
+				t.Errorf("error is %q, want it kept", after.ErrorText())
+			}
+			if c.action == "" {
+				if after.Action() != record.Action() || after.ActionTime() != record.ActionTime() {
+					t.Errorf("last action is %s at %s, want it untouched", after.Action(), after.ActionTime())
+				}
+			} else if after.Action() != c.action {
+				t.Errorf("last action is %s, want %s", after.Action(), c.action)
+			}
+			w.settled(op)
+		})
+	}
+}
+
+// TestActualStateCleanupSchedule asks for a pass when the next report expires, and for none when there is no report.
+func TestActualStateCleanupSchedule(t *testing.T) {
+	w := newWorld(t)
+	op := newActualStateCleanup(w.deps())
+	w.pass(op)
+	if len(w.sched.at) > 0 {
+		t.Errorf("wishes without a report: %v", w.sched.at)
+	}
+	w.component(w.reported("x1", time.Hour))
+	w.component(w.reported("x2", 2*time.Hour))
+	w.component(w.reported("x3", 5*time.Hour))
+	w.pass(op)
+	if got, want := w.sched.at[expiryID], w.now.Add(2*time.Hour+time.Second); !got.Equal(want) {
+		t.Errorf("looks again at %s, want %s", got, want)
+	}
+	w.now = w.sched.at[expiryID]
+	w.pass(op, expiryID)
+	if c := w.getComponent("x2"); !c.ActualArtifacts().Empty() {
+		t.Error("x2 is not cleared when its time has come")
+	}
+	// Those that expire within a polling period are taken together.
+	w.component(w.reported("x1", 4*time.Hour-time.Second))
+	w.pass(op)
+	if got, want := w.sched.at[expiryID], w.now.Add(15*time.Second); !got.Equal(want) {
+		t.Errorf("looks again at %s, want %s", got, want)
+	}
+}
+
+// TestActualStateCleanupTakenOver lets a session take the component between reading and writing.
+func TestActualStateCleanupTakenOver(t *testing.T) {
+	w := newWorld(t)
+	w.component(w.reported("x1", 5*time.Hour))
+	w.api.before = func(call string) error {
+		if isWrite(call) {
+			c := w.reported("x1", 0)
+			c.Session, c.Enabled = new("s2"), new(true)
+			w.component(c)
+		}
+		return nil
+	}
+	w.pass(newActualStateCleanup(w.deps()))
+	if c := w.getComponent("x1"); c.ActualArtifacts().Empty() || c.Action() != bos.ActionPoweringOn {
+		t.Errorf("the component of another session was written: %+v", c)
+	}
+}
+
+func TestActualStateCleanupOutage(t *testing.T) {
+	w := newWorld(t)
+	w.component(w.reported("x1", 5*time.Hour))
+	op := newActualStateCleanup(w.deps())
+	for _, call := range []string{"ListComponents", "PatchGuarded"} {
+		w.api.before = failOn(call, errAway)
+		if err := w.run(op); !errors.Is(err, bos.ErrUnavailable) {
+			t.Errorf("%s: err = %v, want the outage", call, err)
+		}
+	}
+	w.api.before = nil
+	w.pass(op)
+	w.settled(op)
+}
