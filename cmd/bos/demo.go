@@ -195,7 +195,7 @@ func (d *demo) run(ctx context.Context) error {
 	} {
 		set := bootSet
 		set.Path = d.images[step.image]
-		t := bos.SessionTemplate{BootSets: map[string]bos.BootSet{"compute": set}, CFS: &bos.CFSParameters{Configuration: new("demo-config")}}
+		t := bos.SessionTemplate{BootSets: map[string]bos.BootSet{"compute": set}, CFS: &bos.CFSParameters{Configuration: new("compute-24.7.0")}}
 		if _, err := d.api.PutTemplate(ctx, bos.TenantKey{Name: demoTemplate}, t); err != nil {
 			return fmt.Errorf("put session template %s: %w", demoTemplate, err)
 		}
