@@ -224,7 +224,11 @@ func (c *Client) addition(ctx context.Context, r request, out any) error {
 }
 
 func (c *Client) ifSupported(r request, do func() error) error {
-	noun, _, _ := strings.Cut(strings.TrimPrefix(r.path, "/v2/"), "/")
+	noun, name, _ := strings.Cut(strings.TrimPrefix(r.path, "/v2/"), "/")
+	if strings.Contains(name, "%2F") {
+		// Servers have no route for it and answer 404, as if they had none at all.
+		return &bos.FieldError{Reason: "a name with a slash cannot be asked for over HTTP: /v2/" + noun}
+	}
 	if since, missing := c.additions.Load(noun); missing && time.Since(since.(time.Time)) < supportFor {
 		return unsupported(noun)
 	}

@@ -190,9 +190,10 @@ func (c *Client) GetComponent(ctx context.Context, tenant string, id bos.Compone
 	return component, err
 }
 
-// PutComponent replaces the whole record. What the API itself writes (time stamps, the computed status) is not sent.
+// PutComponent replaces the whole record. What the API itself writes (time stamps, the computed status) it refuses, so a
+// record that was read cannot be put back as it is.
 func (c *Client) PutComponent(ctx context.Context, id bos.ComponentID, component bos.Component) (stored bos.Component, err error) {
-	err = c.do(ctx, request{method: http.MethodPut, path: componentPath(id), body: writable(component)}, &stored)
+	err = c.do(ctx, request{method: http.MethodPut, path: componentPath(id), body: component}, &stored)
 	return stored, err
 }
 
@@ -201,13 +202,13 @@ func (c *Client) PutComponents(ctx context.Context, components []bos.Component) 
 	if len(components) == 0 {
 		return []bos.Component{}, nil // a reference server fails on it
 	}
-	err = c.do(ctx, request{method: http.MethodPut, path: componentsPath, body: each(components, writable)}, &stored)
+	err = c.do(ctx, request{method: http.MethodPut, path: componentsPath, body: components}, &stored)
 	return stored, err
 }
 
 // PatchComponent refuses an actual state with bos.ErrConflict while BOS is changing the node.
 func (c *Client) PatchComponent(ctx context.Context, tenant string, id bos.ComponentID, p bos.ComponentPatch) (stored bos.Component, err error) {
-	err = c.do(ctx, request{method: http.MethodPatch, path: componentPath(id), tenant: tenant, body: writablePatch(p)}, &stored)
+	err = c.do(ctx, request{method: http.MethodPatch, path: componentPath(id), tenant: tenant, body: p}, &stored)
 	return stored, err
 }
 
@@ -217,14 +218,15 @@ func (c *Client) PatchComponents(ctx context.Context, tenant string, ps []bos.Co
 	if skipBadIDs {
 		q.Set("skip_bad_ids", boolean(true))
 	}
-	err = c.do(ctx, request{method: http.MethodPatch, path: componentsPath, query: q, tenant: tenant, body: each(ps, writablePatch)}, &stored)
+	err = c.do(ctx, request{method: http.MethodPatch, path: componentsPath, query: q, tenant: tenant, body: orEmpty(ps)}, &stored)
 	return stored, err
 }
 
 // PatchComponentsWhere applies one patch to every selected component, in one request.
 func (c *Client) PatchComponentsWhere(ctx context.Context, p bos.ComponentsPatch) (stored []bos.Component, err error) {
 	ids := join(p.IDs)
-	if len(ids) > idsPerFilter && p.Session == "" {
+	hasComma := func(id bos.ComponentID) bool { return strings.Contains(string(id), ",") }
+	if p.Session == "" && (len(ids) > idsPerFilter || slices.ContainsFunc(p.IDs, hasComma)) {
 		ps := make([]bos.ComponentPatch, len(p.IDs))
 		for i, id := range p.IDs {
 			ps[i] = p.Patch
@@ -244,7 +246,7 @@ func (c *Client) PatchComponentsWhere(ctx context.Context, p bos.ComponentsPatch
 	body := struct {
 		Patch   bos.ComponentPatch `json:"patch"`
 		Filters any                `json:"filters"`
-	}{writablePatch(p.Patch), filters}
+	}{p.Patch, filters}
 	err = c.do(ctx, request{method: http.MethodPatch, path: componentsPath, query: q, tenant: p.Tenant, body: body}, &stored)
 	return stored, err
 }
@@ -256,7 +258,7 @@ func (c *Client) DeleteComponent(ctx context.Context, tenant string, id bos.Comp
 
 // ApplyStaged makes the staged states of the components their desired ones.
 func (c *Client) ApplyStaged(ctx context.Context, tenant string, ids []bos.ComponentID) (result bos.ApplyStagedResult, err error) {
-	body := map[string]any{"xnames": each(ids, func(id bos.ComponentID) string { return string(id) })}
+	body := map[string]any{"xnames": orEmpty(ids)}
 	err = c.do(ctx, request{method: http.MethodPost, path: "/v2/applystaged", tenant: tenant, body: body}, &result)
 	return result, err
 }
@@ -266,10 +268,7 @@ func (c *Client) ApplyStaged(ctx context.Context, tenant string, ids []bos.Compo
 // of somebody else between those two requests is then overwritten, and the lease is not checked at all.
 func (c *Client) PatchGuarded(ctx context.Context, p bos.GuardedPatches) (result bos.GuardedResult, err error) {
 	body := p
-	body.Patches = each(p.Patches, func(g bos.GuardedPatch) bos.GuardedPatch {
-		g.Patch = writablePatch(g.Patch)
-		return g
-	})
+	body.Patches = orEmpty(p.Patches)
 	err = c.addition(ctx, request{method: http.MethodPost, path: "/v2/componentpatches", body: body}, &result)
 	if errors.Is(err, bos.ErrUnsupported) {
 		return c.patchReread(ctx, p.Patches)
@@ -329,13 +328,24 @@ func (c *Client) CreateComponents(ctx context.Context, components []bos.Componen
 	}
 	var stored []bos.Component
 	err := c.do(ctx, request{
-		method: http.MethodPut, path: componentsPath, body: each(components, writable),
+		method: http.MethodPut, path: componentsPath, body: components,
 		header: http.Header{"If-None-Match": {"*"}}, once: true,
 	}, &stored)
 	if err != nil {
 		return nil, err
 	}
-	return each(stored, func(component bos.Component) bos.ComponentID { return component.ID }), nil
+	created := make(map[bos.ComponentID]bool, len(stored))
+	for _, component := range stored {
+		created[component.ID] = true
+	}
+	var ids []bos.ComponentID // in the order given
+	for _, component := range components {
+		if created[component.ID] {
+			ids = append(ids, component.ID)
+			delete(created, component.ID)
+		}
+	}
+	return ids, nil
 }
 
 // PutBootArtifacts records what a BSS token stands for. Against a reference server it fails with bos.ErrUnsupported.
@@ -344,51 +354,18 @@ func (c *Client) PutBootArtifacts(ctx context.Context, token bos.BSSToken, a bos
 	return c.addition(ctx, request{method: http.MethodPut, path: "/v2/bootartifacts/" + url.PathEscape(string(token)), secret: true, body: a}, nil)
 }
 
+// orEmpty makes a nil list one that JSON writes as [].
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
 func each[A, B any](list []A, fn func(A) B) []B {
 	out := make([]B, len(list))
 	for i, v := range list {
 		out[i] = fn(v)
 	}
 	return out
-}
-
-func writablePatch(p bos.ComponentPatch) bos.ComponentPatch {
-	return bos.ComponentPatch(writable(bos.Component(p)))
-}
-
-// writable returns the record without the members that the API writes itself and refuses in requests.
-func writable(c bos.Component) bos.Component {
-	if s := c.ActualState; s != nil {
-		c.ActualState = new(*s)
-		c.ActualState.LastUpdated = nil
-		c.ActualState.BootArtifacts = writableArtifacts(s.BootArtifacts)
-	}
-	if s := c.DesiredState; s != nil {
-		c.DesiredState = new(*s)
-		c.DesiredState.LastUpdated = nil
-		c.DesiredState.BootArtifacts = writableArtifacts(s.BootArtifacts)
-	}
-	if s := c.StagedState; s != nil {
-		c.StagedState = new(*s)
-		c.StagedState.LastUpdated = nil
-		c.StagedState.BootArtifacts = writableArtifacts(s.BootArtifacts)
-	}
-	if a := c.LastAction; a != nil {
-		c.LastAction = new(*a)
-		c.LastAction.LastUpdated = nil
-	}
-	if s := c.Status; s != nil {
-		c.Status = new(*s)
-		c.Status.Status = nil
-	}
-	return c
-}
-
-func writableArtifacts(f *bos.ArtifactFields) *bos.ArtifactFields {
-	if f == nil || f.Timestamp == nil {
-		return f
-	}
-	f = new(*f)
-	f.Timestamp = nil
-	return f
 }

@@ -3,7 +3,6 @@ package bostest
 import (
 	"context"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -137,7 +136,7 @@ func (b *breakable) Get(ctx context.Context, bucket store.Bucket, keys []string)
 	return b.Driver.Get(ctx, bucket, keys)
 }
 
-func (b *breakable) Scan(ctx context.Context, bucket store.Bucket, after string, limit int) iter.Seq2[store.Entry, error] {
+func (b *breakable) Scan(ctx context.Context, bucket store.Bucket, after string, limit int) store.Entries {
 	if err := b.check(); err != nil {
 		return func(yield func(store.Entry, error) bool) { yield(store.Entry{}, err) }
 	}
