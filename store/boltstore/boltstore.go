@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -67,14 +68,10 @@ func OpenDriver(path string) (*Driver, error) {
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create directory of the store: %w", err)
+		return nil, fmt.Errorf("open %s: create its directory: %w", path, err)
 	}
 	_, statErr := os.Stat(path)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:        lockTimeout,
-		FreelistType:   bbolt.FreelistMapType,
-		NoFreelistSync: true, // it is rebuilt at Open; a commit writes one page less
-	})
+	db, err := openFile(path)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("open %s: another process has this store open; stop that process, or reach it through its API: %w", path, bos.ErrUnavailable)
@@ -96,10 +93,26 @@ func OpenDriver(path string) (*Driver, error) {
 	}, nil
 }
 
+var errDamaged = errors.New("it is damaged; restore it from a backup")
+
+// openFile opens the database. Looking at a file that was cut off faults.
+func openFile(path string) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			db, err = nil, errDamaged
+		}
+	}()
+	return bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+}
+
 // prepare checks what the file is, and makes a store of an empty one.
 func prepare(db *bbolt.DB) error {
 	ready := false
 	err := db.View(func(tx *bbolt.Tx) error {
+		if info, err := os.Stat(db.Path()); err != nil || info.Size() < tx.Size() {
+			return errors.Join(err, errDamaged)
+		}
 		meta := tx.Bucket(metaBucket)
 		if meta == nil {
 			if name, _ := tx.Cursor().First(); name != nil {

@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"os/exec"
 	"testing"
 
 	"github.com/bootorch/bosgo/store"
@@ -41,10 +42,11 @@ func TestConformance(t *testing.T) { conformance(t, storetest.NewRedis) }
 
 func TestConformanceServer(t *testing.T) { conformance(t, storetest.NewRedisServer) }
 
+// TestModel needs many round trips: it takes the Redis inside the process, the slower one, only where there is no other.
 func TestModel(t *testing.T) {
-	storetest.Model(t, func(t *testing.T) store.Store { return open(t, storetest.NewRedis(t)) })
-}
-
-func TestModelServer(t *testing.T) {
-	storetest.Model(t, func(t *testing.T) store.Store { return open(t, storetest.NewRedisServer(t)) })
+	newURL := storetest.NewRedisServer
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		newURL = storetest.NewRedis
+	}
+	storetest.Model(t, func(t *testing.T) store.Store { return open(t, newURL(t)) })
 }
