@@ -30,15 +30,17 @@ func (e *expiry) reached(stamp bos.Timestamp) bool {
 	return false
 }
 
-// schedule asks for a pass when the next record expires, but no sooner than a polling period from now: records that
-// expire one after the other are cleaned up together.
+// sweepPause is the shortest time between two looks at all records: those that expire one after the other are cleaned
+// up together.
+const sweepPause = 15 * time.Second
+
+// schedule asks for a pass when the next record expires.
 func (e *expiry) schedule(t operator.Tick) {
 	if e.next.IsZero() {
 		t.Sched.Cancel(expiryID)
 		return
 	}
-	soonest := t.Now.Add(t.Options.PollingFrequency)
-	if e.next.Before(soonest) {
+	if soonest := t.Now.Add(sweepPause); e.next.Before(soonest) {
 		e.next = soonest
 	}
 	t.Sched.At(expiryID, e.next)

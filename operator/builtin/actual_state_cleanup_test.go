@@ -134,10 +134,10 @@ func TestActualStateCleanupSchedule(t *testing.T) {
 	if c := w.getComponent("x2"); !c.ActualArtifacts().Empty() {
 		t.Error("x2 is not cleared when its time has come")
 	}
-	// Those that expire within a polling period are taken together.
+	// Those that expire soon after each other are taken together.
 	w.component(w.reported("x1", 4*time.Hour-time.Second))
 	w.pass(op)
-	if got, want := w.sched.at[expiryID], w.now.Add(15*time.Second); !got.Equal(want) {
+	if got, want := w.sched.at[expiryID], w.now.Add(sweepPause); !got.Equal(want) {
 		t.Errorf("looks again at %s, want %s", got, want)
 	}
 }

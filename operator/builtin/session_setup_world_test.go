@@ -39,6 +39,7 @@ var fixtureArtifacts = bos.BootArtifacts{Kernel: fixtureBase + "kernel", Initrd:
 type world struct {
 	t       *testing.T
 	now     time.Time
+	clock   func() time.Time // of BOS; returns now
 	store   store.Store
 	service *bosserver.Service
 	api     *spyAPI // what the operator under test sees
@@ -73,7 +74,8 @@ func newWorld(t *testing.T) *world {
 	w.hsm.SetGroup("g2", "x3", "x4")
 	w.hsm.SetPartition("p1", "x1", "x2")
 	w.images.PutImage(fixtureImage, "a=1   b=2\nc=3\n")
-	w.service = bosserver.New(w.store, bosserver.Config{Tenants: w.tenants, Manifests: w.images, Now: func() time.Time { return w.now }})
+	w.clock = func() time.Time { return w.now }
+	w.service = bosserver.New(w.store, bosserver.Config{Tenants: w.tenants, Manifests: w.images, Now: func() time.Time { return w.clock() }})
 	w.api = &spyAPI{API: w.service}
 	for i := range 6 {
 		w.component(newlyDiscovered(bos.ComponentID(fmt.Sprintf("x%d", i+1))))
