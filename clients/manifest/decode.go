@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/bootorch/bosgo/bos"
@@ -24,18 +24,13 @@ const (
 	TypeBootParameters = "application/vnd.cray.image.parameters.boot"
 )
 
-// ParsePath splits an S3 URL such as "s3://boot-images/1234/manifest.json" into bucket and key. A query belongs to the
-// key. The error matches bos.ErrInvalid.
+// ParsePath splits an S3 URL such as "s3://boot-images/1234/manifest.json" into bucket and key. Nothing in it is decoded,
+// and a query belongs to the key. The error matches bos.ErrInvalid.
 func ParsePath(path string) (bucket, key string, err error) {
-	u, err := url.Parse(path)
-	if err != nil {
-		return "", "", invalid("'%s' is not an S3 URL", path)
-	}
-	bucket, key = u.Host, strings.TrimLeft(u.Path, "/")
-	if u.RawQuery != "" {
-		key += "?" + u.RawQuery
-	}
-	if u.Scheme != "s3" || bucket == "" || key == "" {
+	rest, isS3 := strings.CutPrefix(path, "s3://")
+	bucket, key, _ = strings.Cut(rest, "/")
+	key = strings.TrimLeft(key, "/")
+	if !isS3 || bucket == "" || key == "" || strings.ContainsFunc(path, unicode.IsControl) {
 		return "", "", invalid("'%s' is not an S3 URL: write s3://bucket/key", path)
 	}
 	return bucket, key, nil
