@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/operator"
 )
 
 // owner makes a component of the session.
@@ -205,5 +208,79 @@ func TestSessionCompletionWakes(t *testing.T) {
 		if got := op.Wakes(&row.change); got != row.want {
 			t.Errorf("%s: Wakes = %v", row.name, got)
 		}
+	}
+}
+
+// TestSessionCompletionLooksAgain keeps a session waiting for one node, which then is no reason any more although it has
+// not changed.
+func TestSessionCompletionLooksAgain(t *testing.T) {
+	w := newWorld(t)
+	w.tenants.Set("red", "x1")
+	w.component(owner("x1", "s1", true))
+	w.component(staged("x2", "s2"))
+	w.session(running("red", "s1", "x1"))
+	w.session(running("", "s2", "x2"))
+	op := newSessionCompletion(w.deps())
+	w.pass(op)
+	w.tenants.Set("red", "x9")
+	w.pass(op, "x5")
+	w.wantState("", "s2", bos.SessionRunning)
+	w.wantState("red", "s1", bos.SessionRunning) // a pass over what has changed asks no tenants
+	w.pass(op)
+	w.wantEnded("red", "s1")
+	w.wantState("", "s2", bos.SessionRunning)
+	before := len(w.api.calls)
+	w.pass(op, "x5")
+	if got := w.api.calls[before:]; !slices.Equal(got, []string{"ListSessions running", "ListComponents"}) {
+		t.Errorf("calls %q, want a look at the staged node alone", got)
+	}
+}
+
+// losableLease is a lease without a token that can be lost in the middle of a pass.
+type losableLease struct{ lost atomic.Bool }
+
+func (l *losableLease) Check() error {
+	if l.lost.Load() {
+		return bos.ErrConflict
+	}
+	return nil
+}
+
+func (l *losableLease) Token() int64 { return 0 }
+
+// TestSessionsWithoutTheLease loses the lease while a session is set up, failed or completed: whoever has it now may
+// have gone further already, and the session must not be thrown back.
+func TestSessionsWithoutTheLease(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		session bos.Session
+		make    func(Deps) operator.Operator
+		lostAt  string
+	}{
+		{"set up", bos.Session{Name: "s1"}, newSessionSetup, "PatchGuarded"},
+		{"failed", bos.Session{Name: "s1", TemplateName: "gone"}, newSessionSetup, "GetTemplate"},
+		{"completed", running("", "s1", ""), newSessionCompletion, "ListComponents"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.session(row.session)
+			lease := new(losableLease)
+			w.api.before = func(call string) error {
+				if strings.HasPrefix(call, row.lostAt) {
+					lease.lost.Store(true)
+				}
+				return nil
+			}
+			tick := w.tick()
+			tick.Lease = lease
+			if err := row.make(w.deps()).Run(t.Context(), tick); !errors.Is(err, bos.ErrConflict) {
+				t.Errorf("err = %v, want ErrConflict", err)
+			}
+			for _, call := range w.api.writes() {
+				if strings.HasPrefix(call, "PatchSession") {
+					t.Errorf("wrote %q without the lease", call)
+				}
+			}
+		})
 	}
 }

@@ -37,7 +37,7 @@ var fixtureArtifacts = bos.BootArtifacts{Kernel: fixtureBase + "kernel", Initrd:
 
 // world is a BOS with services around it, all in memory, and a clock that stands still.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	now     time.Time
 	clock   func() time.Time // of BOS; returns now
 	store   store.Store
@@ -52,7 +52,7 @@ type world struct {
 
 // newWorld returns a world with the nodes x1 to x6 of operators 9.6, all known to BOS and disabled, one image, and a
 // template "t" for x1.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{
 		t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), store: memstore.New(),
 		hsm: hsmtest.New(
