@@ -122,3 +122,34 @@ func TestMethodsClientBolt(t *testing.T) { bostest.RunMethods(t, overHTTP(bolt))
 func TestMethodsClientRedis(t *testing.T) {
 	bostest.RunMethods(t, overHTTP(onRedis(storetest.NewRedis(t))))
 }
+
+// servers starts n API servers over one database.
+func servers(n int, open opener) func(t testing.TB) []*bostest.Fixture {
+	return func(t testing.TB) []*bostest.Fixture {
+		var all []*bostest.Fixture
+		for range n {
+			all = append(all, bostest.NewServer(t, open(t)))
+		}
+		return all
+	}
+}
+
+// alsoOnRedis is another connection to the database of the Redis at url.
+func alsoOnRedis(url string) opener {
+	return func(t testing.TB) bostest.Options { return bostest.Options{Driver: openRedis(t, url)} }
+}
+
+func TestConcurrent(t *testing.T)     { bostest.RunConcurrent(t, servers(1, memory)) }
+func TestConcurrentBolt(t *testing.T) { bostest.RunConcurrent(t, servers(1, bolt)) }
+
+func TestConcurrentMiniredis(t *testing.T) {
+	bostest.RunConcurrent(t, servers(2, alsoOnRedis(storetest.NewRedis(t))))
+}
+
+func TestConcurrentRedis(t *testing.T) {
+	bostest.RunConcurrent(t, servers(1, alsoOnRedis(storetest.NewRedisServer(t))))
+}
+
+func TestConcurrentTwoServersOnRedis(t *testing.T) {
+	bostest.RunConcurrent(t, servers(2, alsoOnRedis(storetest.NewRedisServer(t))))
+}
