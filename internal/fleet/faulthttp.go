@@ -23,6 +23,10 @@ func (m *Machine) answer(service string, h http.Handler, a *answer, w http.Respo
 	}
 	bend := m.benders(service)
 	h.ServeHTTP(a, r)
+	a.WriteHeader(http.StatusOK)
+	if len(bend) > 0 {
+		a.record()
+	}
 	for _, f := range bend {
 		m.bend(f, a, w, r)
 	}
@@ -105,12 +109,15 @@ func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.
 		m.wait(r, 24*time.Hour)
 		abort()
 	case "refuse":
+		a.record()
 		abort()
 	case "502html":
 		a.header.Set("Content-Type", "text/html")
 		a.WriteHeader(http.StatusBadGateway)
 		io.WriteString(a, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
 	case "reset_mid_body":
+		a.WriteHeader(http.StatusOK)
+		a.record()
 		a.header.Set("Content-Type", "application/json")
 		a.begin(w, 1000)
 		io.WriteString(w, `{"`)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -74,6 +75,7 @@ type answer struct {
 	status int
 	items  int
 	body   bytes.Buffer
+	record func() // into the call log, once; before the client can see the answer
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -91,7 +93,6 @@ func (a *answer) Write(b []byte) (int, error) {
 
 // begin sends the status and the header; length is that of the body to come.
 func (a *answer) begin(w http.ResponseWriter, length int) {
-	a.WriteHeader(http.StatusOK)
 	maps.Copy(w.Header(), a.header)
 	if length > 0 {
 		w.Header().Set("Content-Length", strconv.Itoa(length))
@@ -111,16 +112,19 @@ func (m *Machine) serve(service string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		a := &answer{header: http.Header{}}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		defer func() {
+		a.record = sync.OnceFunc(func() {
 			uri := r.URL.RequestURI()
 			c := Call{start.UTC(), service, r.Method, uri[:min(len(uri), maxCallPath)], a.items, a.status, float64(time.Since(start).Microseconds()) / 1000}
 			m.mu.Lock()
 			m.calls.add(c)
 			m.count.requests[callKey{service, a.status}]++
 			m.mu.Unlock()
-		}()
+		})
+		defer a.record() // when the connection is broken
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		m.answer(service, h, a, w, r)
+		a.WriteHeader(http.StatusOK)
+		a.record()
 		a.begin(w, a.body.Len())
 		w.Write(a.body.Bytes())
 	})

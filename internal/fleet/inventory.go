@@ -242,5 +242,5 @@ func (p *inventoryParser) fail(err error, base int) error {
 	if offset == len(p.data) && strings.Contains(err.Error(), "unexpected end") {
 		err = errors.New("file is empty or cut short: unexpected end of JSON")
 	}
-	return fmt.Errorf("inventory %s: byte %d (line %d): %w", p.name, offset, line, err)
+	return fmt.Errorf("inventory %s: offset %d (line %d): %w", p.name, offset, line, err)
 }

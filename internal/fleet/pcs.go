@@ -37,7 +37,7 @@ func newPCS() pcs { return pcs{transitions: map[string]*transition{}} }
 type powerReading struct {
 	power      string
 	management string
-	changed    time.Time
+	changed    string // RFC 3339, when it last became what it is
 }
 
 // reading is what PCS would find if it asked the management controller now. m.mu
@@ -123,7 +123,7 @@ func (m *Machine) sample(n *node) {
 	if r.power == n.cached.power && r.management == n.cached.management {
 		return
 	}
-	r.changed = time.Now().UTC()
+	r.changed = time.Now().UTC().Format(time.RFC3339Nano)
 	n.cached = r
 }
 
@@ -262,7 +262,7 @@ func (m *Machine) powerStatusOf(xnames []string) (list []powerStatus, bad []stri
 func (m *Machine) statusOf(n *node) powerStatus {
 	return powerStatus{
 		Xname: n.spec.Xname, Power: n.cached.power, Management: n.cached.management, Operations: m.operations(n),
-		LastUpdated: n.cached.changed.Format(time.RFC3339Nano),
+		LastUpdated: n.cached.changed,
 	}
 }
 
