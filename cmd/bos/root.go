@@ -43,8 +43,10 @@ The service is found at --api or $BOS_API_URL (default http://127.0.0.1:9000).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       app.Version(),
+		Args:          cobra.ArbitraryArgs,
 		RunE:          helpOrUnknown,
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return app.UsageErrorf("%v (see %s --help)", err, c.CommandPath())
 	})
@@ -74,7 +76,7 @@ func helpOrUnknown(c *cobra.Command, args []string) error {
 
 // group makes a command that only groups others.
 func group(use, short string, aliases []string, cmds ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Aliases: aliases, RunE: helpOrUnknown}
+	c := &cobra.Command{Use: use, Short: short, Aliases: aliases, Args: cobra.ArbitraryArgs, RunE: helpOrUnknown}
 	c.AddCommand(cmds...)
 	return c
 }
