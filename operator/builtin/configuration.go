@@ -40,6 +40,9 @@ func (o *configuration) Run(ctx context.Context, t operator.Tick) error {
 	if err != nil {
 		return err
 	}
+	if !t.Full() {
+		forget(t.Sched, t.Changed, components)
+	}
 	components = slices.DeleteFunc(components, func(c bos.Component) bool { return !t.Sched.Ready(string(c.ID)) })
 	var errs []error
 	for chunk := range chunks(components, t.Options.MaxComponentBatchSize) {

@@ -273,6 +273,22 @@ func TestConfigurationOfSomeIDs(t *testing.T) {
 	}
 }
 
+// TestConfigurationForgets drops the failures of a component that is configuring no more.
+func TestConfigurationForgets(t *testing.T) {
+	w := newWorld(t)
+	w.component(configuring("x1", "s1", "cfg1", ""))
+	w.cfs.OnCall = func(cfstest.Call) error { return errAway }
+	op := newConfiguration(w.deps())
+	if err := w.run(op); err == nil || w.sched.retries() != 1 {
+		t.Fatalf("err = %v, %d back-offs", err, w.sched.retries())
+	}
+	w.component(owner("x1", "s1", false))
+	w.pass(op, "x1")
+	if w.sched.retries() != 0 {
+		t.Error("the failures of x1 are kept")
+	}
+}
+
 func TestConfigurationWakes(t *testing.T) {
 	op := &configuration{}
 	for _, row := range []struct {
