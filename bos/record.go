@@ -28,23 +28,51 @@ func (e Extra) Clone() Extra {
 }
 
 // decodeRecord reads a JSON object into plain, a struct without JSON methods, and returns the members plain has no
-// field for.
+// field for. Names are exact: encoding/json would take "Error" for error, and what it takes is not unknown any more.
 func decodeRecord[T any](data []byte, plain *T) (Extra, error) {
+	known := knownMembers(reflect.TypeFor[T]())
+	var extra Extra
+	ambiguous := false
+	if json.Valid(data) {
+		err := eachMember(data, func(name []byte, value []byte) {
+			if known[string(name)] {
+				return
+			}
+			if extra == nil {
+				extra = Extra{}
+			}
+			extra[string(name)] = bytes.Clone(value)
+			for k := range known {
+				ambiguous = ambiguous || strings.EqualFold(k, string(name))
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if ambiguous {
+		data = onlyKnown(data, known)
+	}
 	if err := json.Unmarshal(data, plain); err != nil {
 		return nil, err
 	}
-	known := knownMembers(reflect.TypeFor[T]())
-	var extra Extra
-	err := eachMember(data, func(name []byte, value []byte) {
-		if known[string(name)] {
+	return extra, nil
+}
+
+// onlyKnown returns the object without its other members.
+func onlyKnown(data []byte, known map[string]bool) []byte {
+	kept := []byte{'{'}
+	_ = eachMember(data, func(name []byte, value []byte) { // it was walked through before
+		if !known[string(name)] {
 			return
 		}
-		if extra == nil {
-			extra = Extra{}
+		if len(kept) > 1 {
+			kept = append(kept, ',')
 		}
-		extra[string(name)] = bytes.Clone(value)
+		kept = append(appendString(kept, string(name)), ':')
+		kept = append(kept, value...)
 	})
-	return extra, err
+	return append(kept, '}')
 }
 
 // encodeRecord writes plain and then the extra members in order of name.

@@ -20,7 +20,7 @@ const detailNotJSON = "Request body is not valid JSON"
 // not needed any more.
 func (h *handler) readBody(w http.ResponseWriter, r *http.Request, op *operation, limit int64) (body []byte, release func(), err error) {
 	release = func() {}
-	if !op.bodyRequired && (r.Body == nil || r.Body == http.NoBody) {
+	if !op.bodyRequired && r.ContentLength == 0 {
 		return nil, release, nil
 	}
 	if contentType := r.Header.Get("Content-Type"); !isJSON(contentType) {

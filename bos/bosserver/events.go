@@ -52,6 +52,9 @@ func (h *handler) streamEvents(c *call) error {
 			return err
 		}
 	}
+	if f.Since.IsZero() {
+		f.Since = h.cursor()
+	}
 	ctx, cancel := context.WithCancel(c.ctx())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -79,7 +82,7 @@ func (h *handler) streamEvents(c *call) error {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no")
 	c.w.WriteHeader(http.StatusOK)
-	if c.r.Method == http.MethodHead || out.comment("following") != nil {
+	if c.r.Method == http.MethodHead || out.place(f.Since) != nil {
 		return nil
 	}
 	heartbeat := time.NewTicker(h.cfg.Heartbeat)
@@ -117,6 +120,14 @@ func (e eventWriter) event(c *bos.Change) error {
 		return err
 	}
 	return e.send("id: " + c.Cursor.String() + "\nevent: " + string(c.Kind) + "\ndata: " + string(data) + "\n\n")
+}
+
+// place tells where the stream begins, so that a subscriber whose stream breaks before the first event misses nothing.
+func (e eventWriter) place(at bos.Cursor) error {
+	if at.IsZero() {
+		return e.comment("following")
+	}
+	return e.send("id: " + at.String() + "\n\n")
 }
 
 func (e eventWriter) comment(text string) error { return e.send(": " + text + "\n\n") }

@@ -53,11 +53,11 @@ func (h *handler) outermost(next http.Handler) http.Handler {
 		defer func() {
 			aborted := false
 			if p := recover(); p != nil {
-				if aborted = p == http.ErrAbortHandler; !aborted {
+				aborted = rec.began // part of another answer is out
+				if p != http.ErrAbortHandler {
 					h.log.ErrorContext(ctx, "panic", "request_id", id, "route", t.route, "panic", p, "stack", string(debug.Stack()))
 				}
 				writeProblem(rec, &bos.StatusError{Status: http.StatusInternalServerError, Detail: bos.DetailInternalError})
-				aborted = aborted || rec.began // part of another answer is out
 			}
 			h.finish(ctx, r, rec, t, id, time.Since(start))
 			if aborted {
