@@ -84,6 +84,9 @@ func (p *powerOn) boot(ctx context.Context, t operator.Tick, comps []bos.Compone
 	if len(comps) == 0 {
 		return nil
 	}
+	if err := t.Fence(); err != nil {
+		return err
+	}
 	all := make([]*boot, len(comps))
 	for i := range comps {
 		all[i] = &boot{c: &comps[i]}

@@ -1,7 +1,6 @@
 package builtin
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -21,7 +20,6 @@ import (
 	"github.com/bootorch/bosgo/hsm/hsmtest"
 	"github.com/bootorch/bosgo/operator"
 	"github.com/bootorch/bosgo/operator/operatortest"
-	"github.com/bootorch/bosgo/pcs"
 	"github.com/bootorch/bosgo/pcs/pcstest"
 )
 
@@ -289,5 +287,11 @@ var (
 	refused     = &bos.StatusError{Status: 400, Detail: "no good"}
 )
 
-var _ pcs.PowerClient = (*pcstest.Fake)(nil)
-var _ = context.Background
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
