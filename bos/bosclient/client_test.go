@@ -301,7 +301,7 @@ func TestErrorAnswers(t *testing.T) {
 			c := serve(t, problemHandler(problem), bosclient.Config{RetryBudget: -1})
 			_, err := c.GetSession(t.Context(), bos.TenantKey{Name: "s1"})
 			for _, s := range sentinels {
-				if got, want := errors.Is(err, s), s == tt.want; got != want {
+				if got, want := errors.Is(err, s), errors.Is(s, tt.want); got != want {
 					t.Errorf("errors.Is(%v, %v) = %v", err, s, got)
 				}
 			}
@@ -401,7 +401,7 @@ func reset(*http.Request) (*http.Response, error) {
 }
 
 func busy(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 503, Status: "503 Service Unavailable", Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+	return &http.Response{StatusCode: http.StatusServiceUnavailable, Status: "503 Service Unavailable", Body: http.NoBody, Header: http.Header{}, Request: r}, nil
 }
 
 func TestRetries(t *testing.T) {
@@ -571,7 +571,7 @@ func TestClockDifference(t *testing.T) {
 		)
 		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
 			date := time.Now().Add(ahead).UTC().Format(http.TimeFormat)
-			return &http.Response{StatusCode: 200, Header: http.Header{"Date": {date}}, Body: io.NopCloser(strings.NewReader(`{}`)), Request: r}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Date": {date}}, Body: io.NopCloser(strings.NewReader(`{}`)), Request: r}, nil
 		})
 		c := client(t, "http://bos", bosclient.Config{Transport: transport, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		for _, tt := range []struct {

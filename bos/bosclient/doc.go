@@ -9,7 +9,8 @@
 // something that is not one of our additions is bos.ErrNotFound.
 //
 // Requests that may be repeated (GET, PUT, DELETE) are, for Config.RetryBudget, when the server cannot be reached or
-// answers 500, 502, 503 or 504. Others are repeated only when they were never sent.
+// answers 500, 502, 503 or 504. Others are repeated only when they were never sent. A DELETE that is repeated after
+// its answer was lost may find nothing left and fail with bos.ErrNotFound.
 //
 // What the API of this module adds to that of the reference (events, leases, guarded patches, boot artifacts, settings)
 // fails with bos.ErrUnsupported against a reference server, or does without as the method says.

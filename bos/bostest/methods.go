@@ -55,7 +55,7 @@ var sentinels = []error{
 func (m *methods) fails(err, want error, what string) {
 	m.Helper()
 	for _, s := range sentinels {
-		if errors.Is(err, s) != (s == want) {
+		if errors.Is(err, s) != errors.Is(s, want) {
 			m.Errorf("%s: error %v, want %v", what, err, want)
 			return
 		}

@@ -56,6 +56,9 @@ type Fixture struct {
 	Raw       Raw    // nil where only a Store was given
 	StoreDown func() // makes the store unreachable; likewise
 
+	// CutConnections breaks every connection to the server, as a restart of it would.
+	CutConnections func()
+
 	client   *http.Client
 	contract *contract
 }
@@ -81,7 +84,7 @@ func NewServer(t testing.TB, o Options) *Fixture {
 	f.Handler = bosserver.NewHandler(f.Service, bosserver.HandlerConfig{ProxyPath: "/apis/bos", Log: o.Log})
 	server := httptest.NewServer(f.Handler)
 	t.Cleanup(server.Close)
-	f.URL, f.client = server.URL, server.Client()
+	f.URL, f.client, f.CutConnections = server.URL, server.Client(), server.CloseClientConnections
 	f.client.Timeout = time.Minute
 	f.contract = openAPI()
 	return f

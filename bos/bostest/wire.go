@@ -130,15 +130,12 @@ func (a *answer) is(code int) *answer {
 	if a.code != code {
 		a.w.t.Fatalf("%s: status %d, want %d: %s", a.asked, a.code, code, clip(string(a.body)))
 	}
-	switch {
-	case code == http.StatusNoContent:
+	if code == http.StatusNoContent {
 		if len(a.body) > 0 {
 			a.errorf("204 with a body: %s", clip(string(a.body)))
 		}
-	default:
-		if ct := a.header.Get("Content-Type"); ct != "application/json" && !strings.HasPrefix(ct, "application/json;") {
-			a.errorf("content type %q, want application/json", ct)
-		}
+	} else if ct := a.header.Get("Content-Type"); ct != "application/json" && !strings.HasPrefix(ct, "application/json;") {
+		a.errorf("content type %q, want application/json", ct)
 	}
 	return a
 }
