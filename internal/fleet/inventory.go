@@ -66,7 +66,7 @@ func LoadInventory(path string) (*Inventory, error) {
 
 // ParseInventory reads an HSM State/Components document ({"Components":[…]}) or
 // an SLS dump ({"Hardware":{…}}). Every error names the file, and where there is
-// one the byte and the line.
+// one the byte offset and the line.
 func ParseInventory(name string, data []byte) (*Inventory, error) {
 	p := inventoryParser{name: name, data: data}
 	return p.parse()

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func noEnv(string) string { return "" }
+
+// lines runs the command and returns what it says.
+func lines(t *testing.T, getenv func(string) string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err strings.Builder
+	code = run(args, getenv, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestUsageErrors(t *testing.T) {
+	cut := filepath.Join(t.TempDir(), "cut.json")
+	if err := os.WriteFile(cut, []byte(`{"Hardware": {`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, tc := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--nodez", "3"}, 2, "nodez"},
+		{[]string{"--nodes", "many"}, 2, `"many"`},
+		{[]string{"--nodes", "0"}, 2, "--nodes 0: a machine has at least one node"},
+		{[]string{"--nodes", "3", "--inventory", "x"}, 2, "exclude each other"},
+		{[]string{"--inventory", ""}, 2, "--inventory needs the name of a file"},
+		{[]string{"extra"}, 2, `unexpected argument "extra"`},
+		{[]string{"--speed", "-1"}, 2, "speed -1"},
+		{[]string{"--fault", "gremlins"}, 2, "unknown fault"},
+		{[]string{"--fault", "kernel_panic:x9c0s0b0n0"}, 2, `no node "x9c0s0b0n0"`},
+		{[]string{"--bos-api", "bos"}, 2, `BOS URL "bos"`},
+		{[]string{"--log-level", "loud"}, 2, "loud"},
+		{[]string{"--inventory", filepath.Join(t.TempDir(), "none.json")}, 1, "none.json"},
+		{[]string{"--inventory", cut}, 1, "offset 14 (line 1): file is empty or cut short"},
+		{[]string{"--listen", taken.Addr().String()}, 1, "is in use by another process: give another address"},
+		{[]string{"--listen", "nowhere"}, 1, "--listen nowhere"},
+	} {
+		code, stdout, stderr := lines(t, noEnv, tc.args...)
+		if code != tc.code || stdout != "" || !strings.HasPrefix(stderr, "bos-sim: ") || !strings.Contains(stderr, tc.want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%q: exit %d, stdout %q, stderr %q; want exit %d and one line with %q", tc.args, code, stdout, stderr, tc.code, tc.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	code, stdout, stderr := lines(t, noEnv, "--help")
+	if code != 0 || stderr != "" {
+		t.Errorf("exit %d, stderr %q", code, stderr)
+	}
+	for _, word := range []string{"/hsm/v2", "/pcs/v1", "/capmc/v1", "/cfs/v3", "/bss/boot/v1", "/ims/v3", "/s3", "/tapms/v1alpha3", "/_sim/nodes", "soft_off_ignored", "-inventory"} {
+		if !strings.Contains(stdout, word) {
+			t.Errorf("help lacks %s", word)
+		}
+	}
+	if code, stdout, _ := lines(t, noEnv, "--version"); code != 0 || !strings.HasPrefix(stdout, "bos-sim ") {
+		t.Errorf("--version: exit %d, %q", code, stdout)
+	}
+}
+
+// TestEnvironment: flags come before the environment.
+func TestEnvironment(t *testing.T) {
+	env := func(name string) string {
+		return map[string]string{"BOS_API_URL": "http://env", "BOS_TOKEN_FILE": "/env/token"}[name]
+	}
+	cfg, err := parse(nil, env, io.Discard)
+	if err != nil || cfg.bosAPI != "http://env" || cfg.tokenFile != "/env/token" || cfg.nodes != defaultNodes || cfg.speed != 1 || cfg.listen != "127.0.0.1:9100" {
+		t.Errorf("%+v %v", cfg, err)
+	}
+	if cfg, err = parse([]string{"--bos-api", "http://flag", "--inventory", "f"}, env, io.Discard); err != nil || cfg.bosAPI != "http://flag" || cfg.nodes != 0 {
+		t.Errorf("%+v %v", cfg, err)
+	}
+}
+
+// TestServe boots a node over HTTP and sees its report arrive at BOS.
+func TestServe(t *testing.T) {
+	reported := make(chan string, 1)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bos := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var body struct {
+			ActualState struct {
+				BSSToken string `json:"bss_token"`
+			} `json:"actual_state"`
+		}
+		json.NewDecoder(r.Body).Decode(&body)
+		reported <- r.Method + " " + r.URL.Path + " " + body.ActualState.BSSToken
+	})}
+	go bos.Serve(listener)
+	defer bos.Close()
+
+	cfg, err := parse([]string{"--listen", "127.0.0.1:0", "--nodes", "2", "--speed", "0", "--bos-api", "http://" + listener.Addr().String(), "--fault", "post_hang:x1000c0s0b0n1"}, noEnv, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- serve(ctx, cfg, w)
+		w.Close()
+	}()
+	out := bufio.NewReader(r)
+	line, err := out.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, out)
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if !ok {
+		t.Fatalf("first line %q", line)
+	}
+	send := func(method, path, body string) http.Header {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Fatalf("%s %s = %d", method, path, resp.StatusCode)
+		}
+		return resp.Header
+	}
+	token := send("PUT", "/bss/boot/v1/bootparameters", `{"hosts":["x1000c0s0b0n0","x1000c0s0b0n1"],"kernel":"k","initrd":"i","params":"quiet"}`).Get("BSS-Referral-Token")
+	send("POST", "/pcs/v1/transitions", `{"operation":"On","location":[{"xname":"x1000c0s0b0n1"},{"xname":"x1000c0s0b0n0"}]}`)
+	if got, want := <-reported, "PATCH /v2/components/x1000c0s0b0n0 "+token; got != want {
+		t.Errorf("report %q, want %q", got, want)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+}
