@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,6 +38,7 @@ type Simulated struct {
 	stop  context.CancelFunc
 	group *errgroup.Group
 	close func() error
+	log   *slog.Logger
 }
 
 // StartSimulated starts a system. It runs until ctx ends or Stop is called; call Stop in either case.
@@ -53,7 +55,7 @@ func StartSimulated(ctx context.Context, cfg SimulatedConfig) (*Simulated, error
 	if err != nil {
 		return nil, err
 	}
-	s := &Simulated{close: st.Close}
+	s := &Simulated{close: st.Close, log: cfg.Log}
 	s.Machine, err = fleet.New(fleet.Config{
 		Inventory: cfg.Inventory, Speed: cfg.Speed, Seed: cfg.Seed, Faults: faults, Log: cfg.Log,
 		Report: func(ctx context.Context, xname, token string) (int, error) { return s.report(ctx, xname, token) },
@@ -86,6 +88,9 @@ func StartSimulated(ctx context.Context, cfg SimulatedConfig) (*Simulated, error
 	s.group.Go(func() error { return runLoops(s.ctx, builtin.Names(), s.API, clients.deps(s.API, cfg.Log), cfg.Log) })
 	return s, nil
 }
+
+// Handler serves the API of the system.
+func (s *Simulated) Handler() http.Handler { return newHandler(s.API, "", s.log) }
 
 // Context ends when a part of the system fails, or with the context it was started with.
 func (s *Simulated) Context() context.Context { return s.ctx }

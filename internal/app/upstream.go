@@ -55,6 +55,14 @@ func SimulatedUpstreams(base string) Upstreams {
 	}
 }
 
+// Environ returns the settings as environment variables for another program.
+func (u *Upstreams) Environ() []string {
+	return []string{
+		"BOS_HSM_URL=" + u.HSM, "BOS_PCS_URL=" + u.PCS, "BOS_CAPMC_URL=" + u.CAPMC, "BOS_CFS_URL=" + u.CFS, "BOS_BSS_URL=" + u.BSS,
+		"BOS_IMS_URL=" + u.IMS, "BOS_TAPMS_URL=" + u.TAPMS, "BOS_S3_ENDPOINT=" + u.S3Endpoint, "BOS_POWER=" + u.Power,
+	}
+}
+
 // Clients speak to the services.
 type Clients struct {
 	Inventory hsm.Inventory
