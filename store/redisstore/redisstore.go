@@ -71,6 +71,7 @@ func OpenDriver(ctx context.Context, url string, cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	quiet.Do(func() { redis.SetLogger(discard{}) })
 	d := &Driver{log: cfg.Log, feed: store.NewFeed(bos.Cursor{Epoch: store.NewEpoch()})}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -97,6 +98,14 @@ func OpenDriver(ctx context.Context, url string, cfg Config) (*Driver, error) {
 	d.tailed.Go(func() { d.follow(tailCtx, last) })
 	return d, nil
 }
+
+// quiet keeps the Redis library from writing to stderr, for the whole process: it reports each connection that it cannot
+// make, which is in the errors of this package too.
+var quiet sync.Once
+
+type discard struct{}
+
+func (discard) Printf(context.Context, string, ...any) {}
 
 type clientConfig struct {
 	db, pool  int
@@ -129,13 +138,21 @@ func (d *Driver) checkEpoch(ctx context.Context, conn *redis.Conn) error {
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
-	runID := "" // where the server does not tell, the epoch lasts
+	if infoMember(info, "redis_mode") == "sentinel" { // it only tells where the server is
+		return nil
+	}
+	runID := infoMember(info, "run_id") // where the server does not tell, the epoch lasts
+	return epochScript.Run(ctx, conn, nil, runID, store.NewEpoch(), store.FeedSize).Err()
+}
+
+// infoMember returns a value of the answer to INFO, empty where there is none.
+func infoMember(info, name string) string {
 	for line := range strings.Lines(info) {
-		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
-			runID = strings.TrimSpace(id)
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
 		}
 	}
-	return epochScript.Run(ctx, conn, nil, runID, store.NewEpoch(), store.FeedSize).Err()
+	return ""
 }
 
 // Ping implements store.Driver.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -71,12 +72,15 @@ func (d *Driver) catchUp(ctx context.Context) (string, error) {
 	if n := len(entries.Val()); n > 0 {
 		last = entries.Val()[n-1].ID
 	}
-	d.feed.Append(d.changes(ctx, entries.Val()))
-	if epoch, ok := head.Val()[0].(string); ok {
-		text, _ := head.Val()[1].(string)
-		revision, _ := strconv.ParseUint(text, 10, 64)
-		d.feed.Restart(bos.Cursor{Epoch: epoch, Revision: revision})
+	epoch, ok := head.Val()[0].(string)
+	if !ok {
+		return last, nil // nothing was ever published
 	}
+	text, _ := head.Val()[1].(string)
+	revision, _ := strconv.ParseUint(text, 10, 64)
+	changes := slices.DeleteFunc(d.changes(ctx, entries.Val()), func(c bos.Change) bool { return c.Cursor.Epoch != epoch })
+	d.feed.Append(changes)
+	d.feed.Restart(bos.Cursor{Epoch: epoch, Revision: revision}) // where the stream does not reach back or on to it
 	return last, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
@@ -32,17 +31,15 @@ type RedisConfig struct {
 	Args    []string // further arguments, such as "--requirepass", "secret"
 }
 
-// RedisServer is a Redis that a test may stop and start again.
+// RedisServer is a Redis that a test may stop and start again. It is used by one goroutine.
 type RedisServer struct {
 	URL  string // without user and password
 	Addr string // host:port
 
-	t    testing.TB
-	dir  string
-	cfg  RedisConfig
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	exit chan struct{}
+	t       testing.TB
+	dir     string
+	cfg     RedisConfig
+	process *process
 }
 
 // StartRedis starts a real Redis, see NewRedisServer.
@@ -58,12 +55,7 @@ func StartRedis(t testing.TB, cfg RedisConfig) *RedisServer {
 	t.Cleanup(s.Kill)
 	const attempts = 5 // another program may take the port before the server does
 	for range attempts {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Addr = l.Addr().String()
-		_ = l.Close()
+		s.Addr = freeAddress(t)
 		s.URL = "redis://" + s.Addr
 		if s.start() {
 			return s
@@ -93,49 +85,95 @@ func (s *RedisServer) start() bool {
 		"--bind", host, "--port", port, "--dir", s.dir, "--save", "", "--appendonly", appendOnly, "--appendfsync", "always", "--daemonize", "no",
 		"--logfile", "",
 	}, s.cfg.Args...)
-	cmd := exec.Command("redis-server", args...)
-	out, err := cmd.StdoutPipe()
+	s.process = startProcess(s.t, "Ready to accept connections", "redis-server", args...)
+	return s.process != nil
+}
+
+// freeAddress returns an address that nobody listens on just now.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// process is a program that runs beside the test.
+type process struct {
+	cmd  *exec.Cmd
+	exit chan struct{} // closed once it has ended
+}
+
+// startProcess runs a program and waits until it prints a line with the text. It returns nil if it ends before.
+func startProcess(t testing.TB, text, name string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(name, args...), exit: make(chan struct{})}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	ready := make(chan bool, 1)
-	exit := make(chan struct{})
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan struct{})
 	go func() {
-		defer close(exit)
+		defer close(p.exit)
+		seen := false
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if strings.Contains(lines.Text(), "Ready to accept connections") {
-				select {
-				case ready <- true:
-				default:
-				}
+			if !seen && strings.Contains(lines.Text(), text) {
+				seen = true
+				close(ready)
 			}
 		}
-		_ = cmd.Wait()
-		select {
-		case ready <- false:
-		default:
-		}
+		_ = p.cmd.Wait()
 	}()
-	s.mu.Lock()
-	s.cmd, s.exit = cmd, exit
-	s.mu.Unlock()
-	return <-ready
+	select {
+	case <-ready:
+		return p
+	case <-p.exit:
+		return nil
+	}
+}
+
+// kill ends the process at once.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exit
 }
 
 // Kill ends the server at once, as a crash would. It may be killed already.
 func (s *RedisServer) Kill() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cmd == nil {
-		return
+	if s.process != nil {
+		s.process.kill()
+		s.process = nil
 	}
-	_ = s.cmd.Process.Kill()
-	<-s.exit
-	s.cmd = nil
 }
 
-// Dir is where the server keeps its files.
-func (s *RedisServer) Dir() string { return filepath.Clean(s.dir) }
+// StartSentinel starts a Sentinel that watches the server under the name, and returns its host:port.
+func StartSentinel(t testing.TB, name string, server *RedisServer) string {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(server.Addr)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sentinel.conf")
+	const attempts = 5
+	for range attempts {
+		addr := freeAddress(t)
+		_, ownPort, _ := net.SplitHostPort(addr)
+		conf := strings.Join([]string{
+			"bind " + host, "port " + ownPort, "dir " + dir, "logfile \"\"", "daemonize no",
+			"sentinel monitor " + name + " " + host + " " + port + " 1",
+		}, "\n")
+		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := startProcess(t, "+monitor master", "redis-server", file, "--sentinel")
+		if p != nil {
+			t.Cleanup(p.kill)
+			return addr
+		}
+	}
+	t.Fatal("the sentinel does not start")
+	return ""
+}
