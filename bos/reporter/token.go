@@ -70,7 +70,7 @@ type Provider struct {
 // Chain asks its providers in turn and returns the first token. It is safe for concurrent use as far as they are.
 type Chain struct {
 	Providers []Provider
-	Log       *slog.Logger // told when another provider than before gave the token; nil means nobody
+	Log       *slog.Logger // told when another provider than before gave the token, at level debug the first; nil means nobody
 
 	mu   sync.Mutex
 	last string
@@ -95,11 +95,15 @@ func (c *Chain) Token(ctx context.Context, fresh bool) (string, error) {
 			continue
 		}
 		c.mu.Lock()
-		changed := c.last != p.Name
+		last := c.last
 		c.last = p.Name
 		c.mu.Unlock()
-		if changed && c.Log != nil {
-			c.Log.Info("token provider", "provider", p.Name)
+		if last != p.Name && c.Log != nil {
+			level := slog.LevelInfo
+			if last == "" {
+				level = slog.LevelDebug
+			}
+			c.Log.Log(ctx, level, "token provider", "provider", p.Name, "before", last)
 		}
 		return token, nil
 	}

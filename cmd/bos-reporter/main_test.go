@@ -134,6 +134,10 @@ func TestREP(t *testing.T) {
 		for _, tt := range []row{
 			{"success", []int{200}, nil, exitOK, "level=info msg=reported"},
 			{"success after a failure", []int{500, 200}, nil, exitOK, "tries=2"},
+			{"token from a file", []int{200}, func(n node) {
+				n.env["BOS_REPORTER_AUTH"] = "auto"
+				n.env["BOS_REPORTER_TOKEN_FILE"] = n.write(t, "token", "secret-bss-token")
+			}, exitOK, "level=info msg=reported"},
 			{"one refusal", []int{401, 200}, nil, exitOK, "tries=2"},
 			{"refused", []int{403}, nil, exitRefused, "credentials refused"},
 			{"unknown component", []int{404}, nil, exitUnavailable, "404 Not Found"},
