@@ -44,15 +44,20 @@ type BOS struct {
 	writes []bos.GuardedPatch
 }
 
-// NewBOS returns a BOS without records, which ends with the test.
-func NewBOS(t testing.TB) *BOS {
+// NewBOS returns a BOS without records, which ends with the test. It knows no tenants and no images, unless configure
+// says otherwise; its clock is that of Now.
+func NewBOS(t testing.TB, configure ...func(*bosserver.Config)) *BOS {
 	b := &BOS{t: t, Store: memstore.New()}
 	t.Cleanup(func() {
 		if err := b.Store.Close(); err != nil {
 			t.Errorf("close the store: %v", err)
 		}
 	})
-	b.Service = bosserver.New(b.Store, bosserver.Config{Now: b.Now})
+	cfg := bosserver.Config{Now: b.Now}
+	for _, fn := range configure {
+		fn(&cfg)
+	}
+	b.Service = bosserver.New(b.Store, cfg)
 	return b
 }
 
