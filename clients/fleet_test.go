@@ -106,7 +106,7 @@ func TestConformance(t *testing.T) {
 			t.Fatalf("%d nodes, error %v, want %d", len(nodes), err, m.Size())
 		}
 		ids := xnames(m)
-		m, urls = machine(t, fleet.Config{
+		_, urls = machine(t, fleet.Config{
 			Groups:     map[string][]string{"blue": {string(ids[0]), string(ids[1])}, "empty": {}},
 			Partitions: map[string][]string{"p1": {string(ids[2])}},
 			Faults:     []fleet.Fault{{Kind: "hsm_locked", Nodes: []string{string(ids[1])}}},
@@ -198,9 +198,9 @@ func TestConformance(t *testing.T) {
 		}})
 	})
 	t.Run("tapms", func(t *testing.T) {
-		m, urls := machine(t, fleet.Config{})
+		m, _ := machine(t, fleet.Config{})
 		ids := xnames(m)
-		_, urls = machine(t, fleet.Config{Tenants: map[string][]string{"blue": {string(ids[0]), string(ids[2])}, "empty": {}}})
+		_, urls := machine(t, fleet.Config{Tenants: map[string][]string{"blue": {string(ids[0]), string(ids[2])}, "empty": {}}})
 		c, err := tapms.New(urls["tapms"], tapms.Config{})
 		if err != nil {
 			t.Fatal(err)

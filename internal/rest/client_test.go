@@ -115,7 +115,7 @@ func TestBreakerIgnoresCallersThatGiveUp(t *testing.T) {
 
 func TestHugeAnswers(t *testing.T) {
 	endless := func(r *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(blanks{}), Request: r}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(blanks{}), Request: r}, nil
 	}
 	c, err := rest.New("svc", "http://svc", rest.Config{Transport: roundTripper(endless)})
 	if err != nil {
@@ -229,3 +229,47 @@ func TestInBatches(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestASlowReaderIsNotASilentService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		items := strings.Split(`[1 ,2 ,3 ]`, " ")
+		cfg := rest.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Body: &pieces{r.Context(), items}}, nil
+		})}
+		c, err := rest.New("svc", "http://svc", cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := 0
+		err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, func(a *rest.Answer) error {
+			return rest.ReadList(a, "", func(n int) error {
+				time.Sleep(time.Minute)
+				sum += n
+				return nil
+			})
+		})
+		if err != nil || sum != 6 {
+			t.Errorf("sum %d, error %v, want 6", sum, err)
+		}
+	})
+}
+
+// pieces is a body that gives one piece per read, as long as its request lives.
+type pieces struct {
+	ctx  context.Context
+	rest []string
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
+	}
+	if len(p.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.rest[0])
+	p.rest = p.rest[1:]
+	return n, nil
+}
+
+func (*pieces) Close() error { return nil }

@@ -64,7 +64,7 @@ func Run(t *testing.T, s Subject) {
 			for _, id := range ids {
 				want[id] = true
 			}
-			for range 2 { // the second answer must not show what the first caller did to his
+			for range 3 { // a later answer must not show what earlier callers did to theirs
 				got, err := s.Client.TenantNodes(t.Context(), tenant)
 				if err != nil {
 					t.Fatal(err)

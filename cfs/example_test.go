@@ -1,0 +1,40 @@
+package cfs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+
+	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/cfs"
+	"github.com/bootorch/bosgo/cfs/cfstest"
+)
+
+// Assign a configuration to two nodes, of which CFS knows one. The fake stands in for the service.
+func Example() {
+	server := httptest.NewServer(cfstest.Handler(cfstest.New("x3000c0s1b0n0"), 1000))
+	defer server.Close()
+
+	ctx := context.Background()
+	config, err := cfs.New(server.URL, cfs.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = config.Assign(ctx, []bos.ComponentID{"x3000c0s1b0n0", "x3000c0s2b0n0"}, cfs.Assignment{
+		Configuration: "compute-24.7", Session: "boot-1", ClearState: true,
+	})
+	if partial, ok := errors.AsType[*bos.BatchError](err); ok {
+		fmt.Println("not assigned:", partial.IDs())
+	}
+	components, err := config.Components(ctx, []bos.ComponentID{"x3000c0s1b0n0"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(components["x3000c0s1b0n0"].DesiredConfig, components["x3000c0s1b0n0"].Status)
+	// Output:
+	// not assigned: [x3000c0s2b0n0]
+	// compute-24.7 pending
+}
