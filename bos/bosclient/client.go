@@ -171,6 +171,9 @@ func (c *Client) ask(ctx context.Context, via *rest.Client, r request, read func
 	if operator := bos.Writer(ctx); operator != "" {
 		header.Set("Bos-Operator", operator)
 	}
+	if tenant, known := bos.SessionTenant(ctx); known {
+		header.Set("Bos-Session-Tenant", tenant)
+	}
 	shown := ""
 	if r.secret {
 		shown = r.path[1:strings.LastIndexByte(r.path, '/')] + "/{token}"

@@ -248,10 +248,17 @@ func (s *Service) PatchComponents(ctx context.Context, tenant string, ps []bos.C
 	now := s.stamp()
 	ids, last := lastOfEach(ps, func(p *bos.ComponentPatch) bos.ComponentID { return p.ID })
 	patches := make(map[bos.ComponentID]*bos.ComponentPatch, len(ids))
+	sessions := map[bos.ComponentID]string{}
 	for id, i := range last {
 		c := item(i).Clone()
 		autoFields(&c, now, resolve)
 		patches[id] = (*bos.ComponentPatch)(&c)
+		if c.SessionName() != "" {
+			sessions[id] = c.SessionName()
+		}
+	}
+	if err := s.recordOwners(ctx, sessions); err != nil {
+		return nil, err
 	}
 	return s.patchMany(ctx, nodes, ids, skipBadIDs, func(id bos.ComponentID) *bos.ComponentPatch { return patches[id] })
 }
@@ -384,7 +391,7 @@ func (s *Service) ApplyStaged(ctx context.Context, tenant string, ids []bos.Comp
 	if err != nil {
 		return result, err
 	}
-	apply := &stager{Service: s, tenant: tenant, clearStage: options.ClearStage, now: s.stamp(), sessions: map[string]*bos.Session{}}
+	apply := &stager{Service: s, tenant: tenant, clearStage: options.ClearStage, now: s.stamp(), sessions: map[string]*bos.Session{}, taken: map[bos.ComponentID]string{}}
 	outcomes := make([]stageOutcome, len(ids))
 	var todo []int // indexes into ids
 	for i, id := range ids {
@@ -407,6 +414,9 @@ func (s *Service) ApplyStaged(ctx context.Context, tenant string, ids []bos.Comp
 		}
 		todo = again
 	}
+	if err := s.recordOwners(bos.WithSessionTenant(ctx, tenant), apply.taken); err != nil {
+		return result, err
+	}
 	for i, id := range ids {
 		switch outcomes[i] {
 		case stageApplied:
@@ -426,7 +436,8 @@ type stager struct {
 	tenant     string
 	clearStage bool
 	now        bos.Timestamp
-	sessions   map[string]*bos.Session // as far as looked up; nil = does not exist
+	sessions   map[string]*bos.Session    // as far as looked up; nil = does not exist
+	taken      map[bos.ComponentID]string // the session of each component that was written
 }
 
 // run applies the stage of the components in round, which maps each id to its place in outcomes.
@@ -450,6 +461,7 @@ func (a *stager) run(ctx context.Context, round map[bos.ComponentID]int, outcome
 			if session != nil && session.Operation != bos.OperationShutdown && c.StagedState.BootArtifacts == nil {
 				a.log.WarnContext(ctx, "applying a stage without boot artifacts: the node will be off", "xname", id, "session", session.Name)
 			}
+			a.taken[id] = c.StagedSession()
 			outcome = applyStage(c, session, a.tenant, a.clearStage, a.now, resolve)
 		}
 		outcomes[round[id]] = outcome

@@ -24,12 +24,12 @@ func (s *Service) PatchGuarded(ctx context.Context, p bos.GuardedPatches) (bos.G
 	switch {
 	case p.Lease < 0:
 		return bos.GuardedResult{}, &bos.FieldError{Field: "lease", Reason: fmt.Sprintf("%d is less than the minimum of 0", p.Lease)}
-	case p.Lease == 0:
+	case p.Lease == 0 && !g.takesOver(ctx):
 		_, err = s.st.Components().UpdateMany(ctx, ids, g.decide)
-	case bos.Writer(ctx) == "":
+	case p.Lease > 0 && bos.Writer(ctx) == "":
 		return bos.GuardedResult{}, &bos.FieldError{Field: "lease", Reason: "a lease needs the name of the operator in Bos-Operator"}
 	default:
-		err = s.patchLeased(ctx, p.Lease, ids, g)
+		err = s.patchTogether(ctx, p.Lease, ids, g)
 	}
 	if err != nil {
 		return bos.GuardedResult{}, leaseError(err)
@@ -101,35 +101,65 @@ func (g *guardedWrite) result(ids []bos.ComponentID) bos.GuardedResult {
 	return r
 }
 
-// patchLeased writes in transactions that each check the lease of the writer as well.
-func (s *Service) patchLeased(ctx context.Context, lease int64, ids []bos.ComponentID, g *guardedWrite) error {
+// takesOver reports whether the writer puts components into sessions and has told whose.
+func (g *guardedWrite) takesOver(ctx context.Context) bool {
+	if _, known := bos.SessionTenant(ctx); !known {
+		return false
+	}
+	for _, item := range g.items {
+		if bos.Value(item.patch.Session) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// patchTogether writes in transactions that each check the lease of the writer, unless it is 0, and keep the owners of
+// the components.
+func (s *Service) patchTogether(ctx context.Context, lease int64, ids []bos.ComponentID, g *guardedWrite) error {
+	check := func(tx store.Tx) error {
+		if lease == 0 {
+			return nil
+		}
+		return store.CheckLease(tx, bos.Writer(ctx), lease)
+	}
 	if len(ids) == 0 {
-		return s.st.Transact(ctx, func(tx store.Tx) error { return store.CheckLease(tx, bos.Writer(ctx), lease) })
+		return s.st.Transact(ctx, check)
 	}
 	for chunk := range slices.Chunk(ids, leasedStep) {
 		err := s.st.Transact(ctx, func(tx store.Tx) error {
-			if err := store.CheckLease(tx, bos.Writer(ctx), lease); err != nil {
+			if err := check(tx); err != nil {
 				return err
 			}
-			found, err := tx.Components().GetMany(chunk)
-			if err != nil {
-				return err
-			}
-			for _, id := range chunk {
-				c, exists := found[id]
-				if decision, _ := g.decide(id, &c, exists); decision == store.Write {
-					if err := tx.Components().Put(id, c); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
+			return g.write(ctx, tx, chunk)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write writes the components of a chunk in a transaction.
+func (g *guardedWrite) write(ctx context.Context, tx store.Tx, chunk []bos.ComponentID) error {
+	found, err := tx.Components().GetMany(chunk)
+	if err != nil {
+		return err
+	}
+	sessions := map[bos.ComponentID]string{}
+	for _, id := range chunk {
+		c, exists := found[id]
+		if decision, _ := g.decide(id, &c, exists); decision != store.Write {
+			continue
+		}
+		if err := tx.Components().Put(id, c); err != nil {
+			return err
+		}
+		if name := bos.Value(g.items[id].patch.Session); name != "" {
+			sessions[id] = name
+		}
+	}
+	return keepOwners(ctx, tx, sessions)
 }
 
 // PutBootArtifacts records what a BSS token stands for.

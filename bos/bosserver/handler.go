@@ -166,6 +166,13 @@ func (h *handler) handle(w http.ResponseWriter, r *http.Request, rt *route, op *
 		}
 		c.r = r.WithContext(bos.WithWriter(r.Context(), name))
 	}
+	if tenants := r.Header.Values("Bos-Session-Tenant"); len(tenants) > 0 {
+		tenant := tenants[len(tenants)-1]
+		if len(tenant) > maxIDLength {
+			return invalid("%s is too long for header parameter 'Bos-Session-Tenant'", quoteText(tenant))
+		}
+		c.r = c.r.WithContext(bos.WithSessionTenant(c.ctx(), tenant))
+	}
 	traceOf(r).tenant = c.tenant
 	return rt.handle(c)
 }

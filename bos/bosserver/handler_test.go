@@ -1,6 +1,7 @@
 package bosserver
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -289,11 +291,9 @@ func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"ids=a&ids=b", "enabled=True&page_size=1", "page_size=-0", "status=,&phase=", "%zz;=&a", "min_age=1d&max_age=0", "min_age=9999999w", "kind=component&ids=x"} {
 		f.Add(seed)
 	}
+	s := newSystem(f)
 	f.Fuzz(func(t *testing.T, query string) {
-		if strings.ContainsAny(query, "#") || strings.ContainsFunc(query, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return // no request line
-		}
-		s := newSystem(t)
+		s.t = t
 		for _, path := range []string{"/v2/components", "/v2/sessions"} {
 			r := httptest.NewRequest("GET", path, nil)
 			r.URL.RawQuery = query
@@ -573,6 +573,65 @@ func TestRequestTimeout(t *testing.T) {
 	if d := time.Duration(left.Load()); d < 50*time.Minute || d > time.Hour {
 		t.Errorf("%v left", d)
 	}
+}
+
+// TestBodyThatNeverComes holds the connection without sending what it has announced.
+func TestBodyThatNeverComes(t *testing.T) {
+	st := memstore.New()
+	defer st.Close()
+	server := httptest.NewServer(NewHandler(New(st, Config{}), HandlerConfig{RequestTimeout: 50 * time.Millisecond}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "PATCH /v2/options HTTP/1.1\r\nHost: bos\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestTimeout || resp.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+}
+
+// TestStreamOutlivesTheRequestTimeout follows over a connection on which the time limit of requests has been in force.
+func TestStreamOutlivesTheRequestTimeout(t *testing.T) {
+	st := memstore.New()
+	defer st.Close()
+	svc := New(st, Config{})
+	server := httptest.NewServer(NewHandler(svc, HandlerConfig{RequestTimeout: 20 * time.Millisecond, Heartbeat: 10 * time.Millisecond}))
+	defer server.Close()
+	if resp, err := server.Client().Get(server.URL + "/v2"); err != nil {
+		t.Fatal(err)
+	} else {
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	resp, err := server.Client().Get(server.URL + "/v2/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for beats := 0; beats < 10 && lines.Scan(); {
+		if lines.Text() == ": heartbeat" {
+			beats++
+		}
+	}
+	if _, err := svc.PutComponents(t.Context(), []bos.Component{{ID: "a"}}); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+		if lines.Text() == "event: component" {
+			return
+		}
+	}
+	t.Errorf("the stream ended: %v", lines.Err())
 }
 
 // deadlineAPI tells how much time a request has.

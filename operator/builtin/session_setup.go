@@ -157,7 +157,7 @@ func (o *sessionSetup) write(ctx context.Context, t operator.Tick, s *bos.Sessio
 			patches = append(patches, bos.GuardedPatch{ID: id, Patch: plan[id].patch(s, id)})
 		}
 	}
-	result, err := operator.Write(ctx, o.d.API, t, patches)
+	result, err := operator.Write(bos.WithSessionTenant(ctx, string(s.Tenant)), o.d.API, t, patches)
 	if err != nil {
 		return nil, err
 	}
