@@ -34,7 +34,10 @@ type bootEntry struct {
 	period time.Duration // bos_update_frequency; 0 is once
 }
 
-const defaultUpdateFrequency = 4 * time.Hour
+const (
+	defaultUpdateFrequency = 4 * time.Hour
+	joinToken              = "${SPIRE_JOIN_TOKEN}" // replaced by a fresh one in every script
+)
 
 var updateFrequency = regexp.MustCompile(`(?:^|\s)bos_update_frequency=(\d{1,6})([smhdwSMHDW])(?:\s|$)`)
 
@@ -75,7 +78,7 @@ func (e *bootEntry) commandLine(n *node, join string) string {
 			line = before + after
 		}
 	}
-	line = strings.ReplaceAll(line, "${SPIRE_JOIN_TOKEN}", join)
+	line = strings.ReplaceAll(line, joinToken, join)
 	add := func(prefix, value string) {
 		if value != "" && !strings.Contains(e.params, prefix) {
 			line += " " + prefix + value
@@ -338,6 +341,9 @@ func (m *Machine) bootScript(n *node) (*bootEntry, string) {
 	if e == nil || e.kernel == "" {
 		return nil, "bootscript: 404, not configured for booting"
 	}
+	if strings.Contains(e.params, joinToken) && m.has(n, "spire_unavailable") != nil {
+		return nil, "bootscript: 404, no join token"
+	}
 	n.script = time.Now().Unix()
 	return e, ""
 }
@@ -373,12 +379,6 @@ func (m *Machine) bssScript(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, fault := m.bootScript(n)
-	join := ""
-	if e != nil && strings.Contains(e.params, "${SPIRE_JOIN_TOKEN}") {
-		if join = uuid.NewString(); m.has(n, "spire_unavailable") != nil {
-			e, fault = nil, "failed to get a join token"
-		}
-	}
 	if e == nil {
 		problemf(w, http.StatusNotFound, "boot script: this host not configured for booting: %s", fault)
 		return
@@ -390,7 +390,7 @@ func (m *Machine) bssScript(w http.ResponseWriter, r *http.Request) {
 	if e.initrd != "" {
 		initrd = " initrd=initrd"
 	}
-	fmt.Fprintf(&b, "kernel --name kernel %s%s %s || goto boot_retry\n", presigned(r, e.kernel), initrd, e.commandLine(n, join))
+	fmt.Fprintf(&b, "kernel --name kernel %s%s %s || goto boot_retry\n", presigned(r, e.kernel), initrd, e.commandLine(n, uuid.NewString()))
 	if e.initrd != "" {
 		fmt.Fprintf(&b, "initrd --name initrd %s || goto boot_retry\n", presigned(r, e.initrd))
 	}

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -113,6 +112,26 @@ func TestForceOffFails(t *testing.T) {
 			if s := state(t, m, x0); s.Power != want {
 				t.Errorf("power %s, want %s", s.Power, want)
 			}
+		}
+	})
+}
+
+// TestNoJoinToken: a script that needs a join token which nobody gives is a 404, and
+// the node keeps asking for it.
+func TestNoJoinToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, Config{Nodes: 1, Faults: []Fault{{Kind: "spire_unavailable", For: time.Minute}}})
+		defer run(t, m)()
+		putBoot(t, m, x0, "spire_join_token=${SPIRE_JOIN_TOKEN}")
+		want(t, m, "GET", "/bss/boot/v1/bootscript?name="+x0, "", 404, nil)
+		transit(t, m, "On", x0)
+		time.Sleep(59 * time.Second)
+		if s := state(t, m, x0); s.Phase != "pxe" {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(2 * time.Second)
+		if s := state(t, m, x0); s.Phase != "up" {
+			t.Errorf("%+v", s)
 		}
 	})
 }
@@ -547,73 +566,4 @@ func TestCallLogIsARing(t *testing.T) {
 	if len(calls) != callLogLength || calls[0].Path != "/hsm/v2/groups?tag=10" || calls[len(calls)-1].Path != fmt.Sprintf("/hsm/v2/groups?tag=%d", callLogLength+9) {
 		t.Errorf("%d calls, first %s, last %s", len(calls), calls[0].Path, calls[len(calls)-1].Path)
 	}
-}
-
-// TestBatcher: a full group goes at the next check, the rest after the window.
-func TestBatcher(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMachine(t, Config{Nodes: 25, Speed: 1})
-		defer run(t, m)()
-		want(t, m, "PATCH", "/cfs/v3/options", `{"batch_size":10,"batch_window":60,"batcher_check_interval":10}`, 200, nil)
-		time.Sleep(time.Second)
-		want(t, m, "PATCH", "/cfs/v3/components", `{"patch":{"desired_config":"compute-24.7.0","enabled":true},"filters":{}}`, 200, nil)
-		type sessions struct{ Sessions []json.RawMessage }
-		for _, step := range []struct {
-			wait time.Duration
-			want int
-		}{{8 * time.Second, 0}, {2 * time.Second, 2}, {49 * time.Second, 2}, {11 * time.Second, 3}} {
-			time.Sleep(step.wait)
-			var s sessions
-			if want(t, m, "GET", "/cfs/v3/sessions", "", 200, &s); len(s.Sessions) != step.want {
-				t.Errorf("%d sessions, want %d", len(s.Sessions), step.want)
-			}
-		}
-		// The nodes are off: the sessions fail, until the retries are used up.
-		time.Sleep(24 * time.Hour)
-		var c cfsComponentJSON
-		if want(t, m, "GET", "/cfs/v3/components/"+x0, "", 200, &c); c.Status != "failed" || c.ErrorCount != 3 {
-			t.Errorf("%+v", c)
-		}
-		want(t, m, "PATCH", "/cfs/v3/options", `{"batch_size":"many"}`, 400, nil)
-		want(t, m, "PATCH", "/cfs/v3/options", `{"colour":1}`, 400, nil)
-		want(t, m, "PATCH", "/cfs/v3/options", `{"batch_size":0}`, 400, nil)
-	})
-}
-
-// TestReconfigure: another commit in a configuration makes its components pending,
-// and they are configured again.
-func TestReconfigure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMachine(t, Config{Nodes: 1})
-		defer run(t, m)()
-		status := func() string {
-			t.Helper()
-			synctest.Wait()
-			return state(t, m, x0).CFS
-		}
-		putBoot(t, m, x0, "quiet")
-		want(t, m, "PATCH", "/cfs/v3/components", `{"patch":{"desired_config":"mine"},"filters":{}}`, 200, nil)
-		transit(t, m, "On", x0)
-		if got := status(); got != "unconfigured" {
-			t.Errorf("with a configuration that does not exist: %s", got)
-		}
-		want(t, m, "PUT", "/cfs/v3/configurations/mine", `{"layers":[{"clone_url":"u","playbook":"p","commit":"1"}]}`, 200, nil)
-		if got := status(); got != "configured" {
-			t.Errorf("once it exists: %s", got)
-		}
-		want(t, m, "DELETE", "/cfs/v3/configurations/mine", "", 400, nil)
-		if _, err := m.Inject(Fault{Kind: "cfs_never_runs"}); err != nil {
-			t.Fatal(err)
-		}
-		want(t, m, "PUT", "/cfs/v3/configurations/mine", `{"layers":[{"clone_url":"u","playbook":"p","commit":"2"}]}`, 200, nil)
-		if got := status(); got != "pending" {
-			t.Errorf("with another commit: %s", got)
-		}
-		if err := m.Clear("fault-1"); err != nil {
-			t.Fatal(err)
-		}
-		if got := status(); got != "configured" {
-			t.Errorf("after a session: %s", got)
-		}
-	})
 }

@@ -1,0 +1,73 @@
+package fleet
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ParseFault reads the text form "kind[:target][:value]". The target of a node
+// fault is a fraction (0.1, 10%) or a comma list of xnames; that of a service
+// fault is the service and may be left out where the kind has only one. A value
+// may end in @P, the probability: "error_rate:pcs:503@0.2".
+func ParseFault(s string) (Fault, error) {
+	kind, rest, _ := strings.Cut(s, ":")
+	f := Fault{Kind: kind}
+	k, ok := faultKinds[kind]
+	if !ok {
+		return f, unknownKind(kind)
+	}
+	target, value, both := strings.Cut(rest, ":")
+	if !both && !k.aimsAt(target) {
+		target, value = "", target
+	}
+	if v, p, found := strings.Cut(value, "@"); found {
+		probability, err := strconv.ParseFloat(p, 64)
+		if err != nil {
+			return f, fmt.Errorf("fault %q: probability %q is not a number", s, p)
+		}
+		value, f.Probability = v, probability
+	}
+	f.Value = value
+	switch {
+	case target == "":
+	case k.service != "":
+		f.Service = target
+	default:
+		if fraction, ok := parseFraction(target); ok {
+			f.Fraction = fraction
+			break
+		}
+		f.Nodes = strings.Split(target, ",")
+	}
+	return f, nil
+}
+
+// aimsAt reports whether text can be the target of a fault; else it is the value.
+func (k faultKind) aimsAt(text string) bool {
+	if k.service != "" {
+		return slices.Contains(Services(), text)
+	}
+	if k.value == noValue && k.oneOf == nil {
+		return true
+	}
+	first, _, _ := strings.Cut(text, ",")
+	kind, _ := hmsType(canonical(first))
+	_, isFraction := parseFraction(text)
+	return isFraction || kind != ""
+}
+
+func parseFraction(s string) (float64, bool) {
+	percent, isPercent := strings.CutSuffix(s, "%")
+	v, err := strconv.ParseFloat(percent, 64)
+	if isPercent {
+		v /= 100
+	}
+	return v, err == nil
+}
+
+func unknownKind(kind string) error {
+	return fmt.Errorf("unknown fault %q; known are %s", kind, strings.Join(slices.Sorted(maps.Keys(faultKinds)), ", "))
+}
