@@ -50,7 +50,7 @@ func (s *stream) events() string {
 // follow opens a stream in the background; stop ends it and waits.
 func (s *system) follow(target string, headers ...string) (st *stream, stop func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
-	r := httptest.NewRequest("GET", target, nil).WithContext(ctx)
+	r := httptest.NewRequest(http.MethodGet, target, nil).WithContext(ctx)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}

@@ -238,7 +238,7 @@ func TestContentTypes(t *testing.T) {
 		"application/json": 200, "application/json; charset=utf-8": 200, "application/merge-patch+json": 200, "APPLICATION/JSON": 200,
 		"text/json": 415, "application/xml": 415, "json": 415, "": 415, ";": 415,
 	} {
-		r := httptest.NewRequest("PATCH", "/v2/options", strings.NewReader(`{"clear_stage":true}`))
+		r := httptest.NewRequest(http.MethodPatch, "/v2/options", strings.NewReader(`{"clear_stage":true}`))
 		r.Header.Set("Content-Type", contentType)
 		w := httptest.NewRecorder()
 		if s.handler.ServeHTTP(w, r); w.Code != code {
@@ -295,7 +295,7 @@ func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		s.t = t
 		for _, path := range []string{"/v2/components", "/v2/sessions"} {
-			r := httptest.NewRequest("GET", path, nil)
+			r := httptest.NewRequest(http.MethodGet, path, nil)
 			r.URL.RawQuery = query
 			w := httptest.NewRecorder()
 			s.handler.ServeHTTP(w, r)
@@ -363,14 +363,14 @@ func (endless) Read(p []byte) (int, error) {
 func TestBodiesInMemoryAreBounded(t *testing.T) {
 	h := &handler{}
 	h.bodies.Store(maxBodies - 100)
-	r := httptest.NewRequest("PATCH", "/v2/options", strings.NewReader(strings.Repeat(" ", 1000)))
+	r := httptest.NewRequest(http.MethodPatch, "/v2/options", strings.NewReader(strings.Repeat(" ", 1000)))
 	_, release, err := h.receive(httptest.NewRecorder(), r, maxBody)
 	release()
 	if !errors.Is(err, bos.ErrUnavailable) || h.bodies.Load() != maxBodies-100 {
 		t.Errorf("err = %v, %d bytes counted", err, h.bodies.Load())
 	}
 	h.bodies.Store(0)
-	body, release, err := h.receive(httptest.NewRecorder(), httptest.NewRequest("PATCH", "/v2/options", strings.NewReader(strings.Repeat("x", 1<<20))), maxBody)
+	body, release, err := h.receive(httptest.NewRecorder(), httptest.NewRequest(http.MethodPatch, "/v2/options", strings.NewReader(strings.Repeat("x", 1<<20))), maxBody)
 	if err != nil || len(body) != 1<<20 || h.bodies.Load() < 1<<20 {
 		t.Errorf("err = %v, %d bytes, %d counted", err, len(body), h.bodies.Load())
 	}
@@ -428,7 +428,7 @@ func TestErrorsOfTheAPI(t *testing.T) {
 			var log bytes.Buffer
 			h := NewHandler(tt.api, HandlerConfig{Log: slog.New(slog.NewTextHandler(&log, nil))})
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/components", nil))
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v2/components", nil))
 			p := sameProblem(t, w)
 			if w.Code != tt.code || p.Title != tt.title || strings.Contains(p.Detail, "10.1.2.3") {
 				t.Errorf("%d %+v", w.Code, p)
@@ -476,7 +476,7 @@ func TestLinks(t *testing.T) {
 		{"1.2.3.4", "http://api-gw/apis/bos/", "http://api-gw/apis/bos/v2"},
 		{"", "http://api-gw/", "http://api-gw/v2"},
 	} {
-		r := httptest.NewRequest("GET", "http://api-gw/v2", nil)
+		r := httptest.NewRequest(http.MethodGet, "http://api-gw/v2", nil)
 		if tt.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", tt.forwarded)
 		}
@@ -569,7 +569,7 @@ func TestPatchSessionWithNull(t *testing.T) {
 func TestRequestTimeout(t *testing.T) {
 	var left atomic.Int64
 	h := NewHandler(deadlineAPI{left: &left}, HandlerConfig{RequestTimeout: time.Hour})
-	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/options", nil))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v2/options", nil))
 	if d := time.Duration(left.Load()); d < 50*time.Minute || d > time.Hour {
 		t.Errorf("%v left", d)
 	}

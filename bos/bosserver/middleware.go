@@ -2,6 +2,7 @@ package bosserver
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -54,7 +55,7 @@ func (h *handler) outermost(next http.Handler) http.Handler {
 			aborted := false
 			if p := recover(); p != nil {
 				aborted = rec.began // part of another answer is out
-				if p != http.ErrAbortHandler {
+				if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) {
 					h.log.ErrorContext(ctx, "panic", "request_id", id, "route", t.route, "panic", p, "stack", string(debug.Stack()))
 				}
 				writeProblem(rec, &bos.StatusError{Status: http.StatusInternalServerError, Detail: bos.DetailInternalError})
@@ -79,7 +80,7 @@ func (h *handler) finish(ctx context.Context, r *http.Request, rec *recorder, t 
 		code = http.StatusOK
 	}
 	level := slog.LevelInfo
-	if code >= 500 {
+	if code >= 500 && !errors.Is(context.Cause(ctx), context.Canceled) { // where the caller has gone nothing has failed
 		level = slog.LevelError
 	}
 	if h.log.Enabled(ctx, level) {
