@@ -27,7 +27,7 @@ type faultKind struct {
 	help    string
 }
 
-// faultKinds are all kinds of faults. Source: services spec 13.5.
+// faultKinds are all kinds of faults.
 var faultKinds = map[string]faultKind{
 	"power_on_fails":        {oneOf: []string{"stays_off", "transport"}, help: "accepted but stays off, or the command fails in transport"},
 	"power_on_slow":         {value: duration, help: "power on takes this much longer"},

@@ -35,7 +35,7 @@ var phaseNames = [phaseCount]string{"off", "powering_on", "post", "pxe", "kernel
 func (p Phase) String() string { return phaseNames[p] }
 
 // span is a range of durations; a draw is uniform in it. The ranges are
-// estimates (services spec 13.4).
+// estimates.
 type span struct{ min, max time.Duration }
 
 var (

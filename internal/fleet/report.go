@@ -135,7 +135,7 @@ func (m *Machine) reported(n *node, status int, err error) {
 	m.afterNode(n, wait, func() { m.enqueueReport(n) })
 }
 
-// httpReport is the reporter's request (reporter spec, section 6). Tokens in a
+// httpReport is the request that bos-reporter sends. Tokens in a
 // file are read for every report: they may be renewed.
 func httpReport(base, tokenFile string, workers int) (func(context.Context, string, string) (int, error), error) {
 	u, err := url.Parse(base)
