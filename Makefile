@@ -38,7 +38,9 @@ bench: ## run the benchmarks
 package: ## build the RPM and DEB packages of the reporter into dist/
 	go run -C deploy/reporter . --out $(CURDIR)/dist
 
-package-test: ## install, start, upgrade and remove the reporter's DEB
+package-test: ## install, start, upgrade and remove the reporter's packages; as root
+	go vet -C deploy/reporter ./...
 	deploy/reporter/test-deb.sh
+	deploy/reporter/test-boot.sh
 
 .PHONY: help build test lint generate generated tidy fuzz bench package package-test

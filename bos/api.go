@@ -102,8 +102,8 @@ type ComponentsAPI interface {
 	PatchComponentsWhere(ctx context.Context, p ComponentsPatch) ([]Component, error)
 	DeleteComponent(ctx context.Context, tenant string, id ComponentID) error
 	ApplyStaged(ctx context.Context, tenant string, ids []ComponentID) (ApplyStagedResult, error)
-	// PatchGuarded applies patches that hold only while the component is as it was read. Against a reference server
-	// it fails with ErrUnsupported.
+	// PatchGuarded applies patches that hold only while the component is as it was read. A reference server knows no
+	// guards: bosclient.Client then checks them itself just before it writes, which leaves a small window.
 	PatchGuarded(ctx context.Context, p GuardedPatches) (GuardedResult, error)
 	// CreateComponents stores those that do not exist yet and returns their ids; existing ones are left alone. Over HTTP it
 	// is PUT /v2/components with If-None-Match: *, which a reference server takes as a plain PUT.

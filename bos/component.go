@@ -1,6 +1,9 @@
 package bos
 
-import "slices"
+import (
+	"log/slog"
+	"slices"
+)
 
 // ComponentID is the identity of a node: its xname, such as "x3000c0s1b0n0". BOS stores it as given, 1 to 127
 // characters; CanonicalXname gives the spelling that the other services use.
@@ -11,7 +14,13 @@ type ComponentID string
 type BSSToken string
 
 // LogValue hides the token.
-func (BSSToken) LogValue() slogValue { return redacted }
+func (BSSToken) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// String hides the token, so that no format verb prints it; convert to string to use it.
+func (BSSToken) String() string { return "[redacted]" }
+
+// GoString hides the token.
+func (BSSToken) GoString() string { return "[redacted]" }
 
 // BootArtifacts are the three things a node boots, compared as a whole. Empty artifacts mean "off".
 type BootArtifacts struct {

@@ -1,7 +1,5 @@
 package bos
 
-import "log/slog"
-
 // Phase is the coarse step of a component, written by the status operator only.
 type Phase string
 
@@ -53,7 +51,3 @@ func (c *Component) ComputeStatus() Status {
 	}
 	return StatusStable
 }
-
-type slogValue = slog.Value
-
-var redacted = slog.StringValue("[redacted]")
