@@ -20,9 +20,9 @@ import (
 // Upstreams are the services that BOS drives: each URL is the base to which the service's paths are appended.
 type Upstreams struct {
 	HSM, PCS, CAPMC, CFS, BSS, IMS, TAPMS string
-	Power                                 string // "pcs" or "capmc"
-	S3Endpoint                            string
-	S3AccessKey, S3SecretKey              string // from the environment only
+	Power                                 string            // "pcs" or "capmc"
+	S3Endpoint                            string            // "" = S3 as the environment has it
+	S3                                    s3manifest.Config // from the environment: keys never come from a flag
 	CAFile                                string
 	TokenFile                             string
 }
@@ -40,10 +40,7 @@ func (u *Upstreams) Bind(f *Flags) {
 	f.StringEnv(&u.S3Endpoint, "s3-endpoint", "BOS_S3_ENDPOINT", "", "S3 endpoint URL; without it $S3_PROTOCOL://$S3_GATEWAY")
 	f.StringEnv(&u.CAFile, "upstream-ca-file", "CA_CERT", "", "PEM bundle of the authorities to trust for the services and S3")
 	f.StringEnv(&u.TokenFile, "upstream-token-file", "BOS_UPSTREAM_TOKEN_FILE", "", "file with a bearer token for the services, re-read when it changes; not needed inside a mesh")
-	u.S3AccessKey, u.S3SecretKey = f.getenv("S3_ACCESS_KEY"), f.getenv("S3_SECRET_KEY")
-	if p, g := f.getenv("S3_PROTOCOL"), f.getenv("S3_GATEWAY"); u.S3Endpoint == "" && p != "" && g != "" {
-		u.S3Endpoint = p + "://" + g
-	}
+	u.S3 = s3manifest.FromEnv(f.getenv)
 }
 
 // SimulatedUpstreams are the services of a simulated machine at base.
@@ -133,7 +130,12 @@ func (u *Upstreams) clients(live *liveOptions, log *slog.Logger) (Clients, error
 			return err
 		}},
 		{"--s3-endpoint", func() (err error) {
-			c.Manifests, err = s3manifest.New(s3manifest.Config{Endpoint: u.S3Endpoint, AccessKey: u.S3AccessKey, SecretKey: u.S3SecretKey, CAFile: u.CAFile})
+			s3 := u.S3
+			s3.CAFile = u.CAFile
+			if u.S3Endpoint != "" {
+				s3 = s3manifest.Config{Endpoint: u.S3Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, CAFile: u.CAFile}
+			}
+			c.Manifests, err = s3manifest.New(s3)
 			return
 		}},
 	} {
