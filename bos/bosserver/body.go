@@ -61,8 +61,12 @@ func checkBody(body []byte, s *schema) error {
 	return s.checkRequest(body)
 }
 
-// bodyStep is how far a buffer grows at a time once it is large.
-const bodyStep = 4 << 20
+// How a buffer begins and grows. What a caller announces and does not send takes up no more than its beginning, so that
+// slow callers cannot use up the memory of the others.
+const (
+	bodyStart = 64 << 10
+	bodyStep  = 4 << 20 // at a time, once it is large
+)
 
 // receive reads a body of at most limit bytes, as long as the bodies of all requests fit into memory.
 func (h *handler) receive(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), err error) {
@@ -82,7 +86,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, limit int64) (
 	if r.ContentLength > limit {
 		return nil, release, tooLarge(w, limit)
 	}
-	size := min(max(r.ContentLength+1, 512), bodyStep)
+	size := min(max(r.ContentLength+1, 512), bodyStart)
 	if err := reserve(size); err != nil {
 		return nil, release, err
 	}

@@ -28,6 +28,11 @@ func storeError(err error) error {
 			Status: http.StatusServiceUnavailable, Detail: "the request took too long; try again later", RetryAfter: retryAfter,
 			Err: fmt.Errorf("%w: %w", bos.ErrUnavailable, err),
 		}
+	case errors.Is(err, context.Canceled): // the caller is gone, or the server stops
+		return &bos.StatusError{
+			Status: http.StatusServiceUnavailable, Detail: "the request was cut off; try again later", RetryAfter: retryAfter,
+			Err: fmt.Errorf("%w: %w", bos.ErrUnavailable, err),
+		}
 	}
 	return err
 }

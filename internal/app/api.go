@@ -62,13 +62,14 @@ func RunAPI(ctx context.Context, cfg APIConfig, stderr io.Writer) error {
 	}
 	go live.follow(ctx, svc)
 	fmt.Fprintf(stderr, "listening on %s\n", cfg.Listen.URL(ln))
-	return ServeHTTP(ctx, ln, newHandler(svc, cfg.ProxyPath, log), log)
+	return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, log), log)
 }
 
 func newService(st store.Store, c Clients, log *slog.Logger) *bosserver.Service {
 	return bosserver.New(st, bosserver.Config{Tenants: c.Tenants, Images: c.Images, Manifests: c.Manifests, Log: log})
 }
 
-func newHandler(svc *bosserver.Service, proxyPath string, log *slog.Logger) http.Handler {
-	return withPages(bosserver.NewHandler(svc, bosserver.HandlerConfig{ProxyPath: proxyPath, Log: log}))
+// newHandler returns the API with our pages. Its event streams end with ctx.
+func newHandler(ctx context.Context, svc *bosserver.Service, proxyPath string, log *slog.Logger) http.Handler {
+	return withPages(bosserver.NewHandler(svc, bosserver.HandlerConfig{ProxyPath: proxyPath, Log: log, Closing: ctx.Done()}))
 }

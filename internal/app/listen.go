@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bootorch/bosgo/bos"
 )
 
 // ListenConfig is where and how a server listens.
@@ -109,21 +111,27 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// drainTime bounds how long a stopping server waits for the requests in hand.
-const drainTime = 1500 * time.Millisecond
+// How a stopping server ends, each counted from the moment it is told to.
+const (
+	cancelTime = 1200 * time.Millisecond // requests that still wait for something are told that there is no more time
+	drainTime  = 1500 * time.Millisecond // connections that are still open are cut
+)
 
-// ServeHTTP serves until ctx ends, then refuses new work, tells long streams to end (stop), finishes the requests in
-// hand for a bounded time and returns.
+// errStopping is why the context of a request ends while the server stops.
+var errStopping = fmt.Errorf("the server stops: %w", bos.ErrUnavailable)
+
+// ServeHTTP serves until ctx ends, then refuses new work, finishes the requests in hand for a bounded time and returns.
+// A handler with streams that never end has to watch ctx itself: nothing can be finished before they are.
 func ServeHTTP(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
-	streams, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
+	requests, cancelRequests := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancelRequests(nil)
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return streams },
+		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
@@ -132,9 +140,10 @@ func ServeHTTP(ctx context.Context, ln net.Listener, h http.Handler, log *slog.L
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
+	impatient := time.AfterFunc(cancelTime, func() { cancelRequests(errStopping) })
+	defer impatient.Stop()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	time.AfterFunc(drainTime/3, stop) // requests that wait for nothing, such as event streams, end now
 	if err := srv.Shutdown(drain); err != nil {
 		srv.Close()
 	}

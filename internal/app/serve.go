@@ -77,7 +77,7 @@ func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, std
 	defer ln.Close()
 	serve := func(ctx context.Context, svc *bosserver.Service) error {
 		fmt.Fprintf(stderr, "listening on %s\n", cfg.Listen.URL(ln))
-		return ServeHTTP(ctx, ln, newHandler(svc, cfg.ProxyPath, log), log)
+		return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, log), log)
 	}
 	if inv != nil {
 		sys, err := StartSimulated(ctx, SimulatedConfig{Store: cfg.Store, Inventory: inv, Speed: cfg.Speed, Seed: cfg.Seed, Log: log, Level: level})

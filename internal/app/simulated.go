@@ -90,7 +90,7 @@ func StartSimulated(ctx context.Context, cfg SimulatedConfig) (*Simulated, error
 }
 
 // Handler serves the API of the system.
-func (s *Simulated) Handler() http.Handler { return newHandler(s.API, "", s.log) }
+func (s *Simulated) Handler() http.Handler { return newHandler(s.ctx, s.API, "", s.log) }
 
 // Context ends when a part of the system fails, or with the context it was started with.
 func (s *Simulated) Context() context.Context { return s.ctx }
