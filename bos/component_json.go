@@ -1,12 +1,14 @@
 package bos
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -235,7 +237,8 @@ func (c *Component) append(b []byte) []byte {
 // MarshalJSON writes the known members and then those in Extra; likewise for the types below.
 func (c Component) MarshalJSON() ([]byte, error) { return c.append(make([]byte, 0, 512)), nil }
 
-// UnmarshalJSON keeps unknown members in Extra; likewise for the types below.
+// UnmarshalJSON keeps unknown members in Extra. It checks the whole text, so that it may be called with anything;
+// likewise for the types below.
 func (c *Component) UnmarshalJSON(data []byte) error { return unmarshalObject(data, c) }
 
 // MarshalJSON writes the patch like a component.
@@ -288,13 +291,14 @@ func (s ComponentStatus) MarshalJSON() ([]byte, error) { return s.append(nil), n
 // UnmarshalJSON implements json.Unmarshaler.
 func (s *ComponentStatus) UnmarshalJSON(data []byte) error { return unmarshalObject(data, s) }
 
-// jsonReader walks through the members of JSON objects. The text has been accepted by encoding/json before, so only its
-// outline is looked at; what is wrong with a value is kept in err and ends the walk.
+// jsonReader walks through the members of JSON objects and checks all that it passes, so that it can be given any text.
+// The first thing that is wrong is kept in err and ends the walk.
 type jsonReader struct {
-	data []byte
-	i    int
-	name []byte // of the present member
-	err  error
+	data  []byte
+	i     int
+	first bool   // the next member is the first of its object
+	name  []byte // of the present member
+	err   error
 }
 
 // readable is what a pointer to a record part can do.
@@ -305,13 +309,18 @@ type readable[T any] interface {
 
 func unmarshalObject[T any, P readable[T]](data []byte, dst P) error {
 	r := jsonReader{data: data, i: skipSpace(data, 0)}
-	if r.isNull() {
-		return nil
-	}
-	if r.peek() != '{' {
+	switch r.peek() {
+	case 'n':
+		r.isNull()
+	case '{':
+		r.open()
+		dst.read(&r)
+	default:
 		return errors.New("not a JSON object")
 	}
-	dst.read(&r)
+	if r.i = skipSpace(data, r.i); r.i != len(data) {
+		r.broken()
+	}
 	return r.err
 }
 
@@ -323,23 +332,54 @@ func (r *jsonReader) peek() byte {
 	return 0
 }
 
-// next moves to the value of the next member, the reader being at the start of the object or behind a value.
-func (r *jsonReader) next() bool {
-	r.i = skipSpace(r.data, r.i)
-	switch r.peek() {
-	case '{', ',':
-		r.i = skipSpace(r.data, r.i+1)
-	}
-	if r.err != nil || r.peek() != '"' {
-		r.i++ // behind the closing brace
-		return false
-	}
-	r.name = unquoteJSON(r.value())
-	r.i = skipSpace(r.data, skipSpace(r.data, r.i)+1) // past the colon
-	return true
+// open moves into the object that begins here.
+func (r *jsonReader) open() {
+	r.i++
+	r.first = true
 }
 
-// value returns the raw present value and moves behind it.
+// next moves to the value of the next member; behind the last one it moves out of the object.
+func (r *jsonReader) next() bool {
+	r.i = skipSpace(r.data, r.i)
+	switch c := r.peek(); {
+	case r.err != nil:
+		return false
+	case c == '}':
+		r.i++
+		r.first = false
+		return false
+	case c == ',' && !r.first:
+		r.i = skipSpace(r.data, r.i+1)
+	case !r.first:
+		return r.broken()
+	}
+	r.first = false
+	if r.peek() != '"' {
+		return r.broken()
+	}
+	r.name = r.text()
+	if r.i = skipSpace(r.data, r.i); r.peek() != ':' {
+		return r.broken()
+	}
+	r.i = skipSpace(r.data, r.i+1)
+	return r.err == nil
+}
+
+// broken records that the text is no JSON.
+func (r *jsonReader) broken() bool {
+	if r.err == nil {
+		r.err = fmt.Errorf("not valid JSON at byte %d", r.i)
+	}
+	return false
+}
+
+func (r *jsonReader) fail(want string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("member %q is not %s", r.name, want)
+	}
+}
+
+// value returns the raw present value, unchecked, and moves behind it.
 func (r *jsonReader) value() []byte {
 	start := min(r.i, len(r.data))
 	r.i = min(skipValue(r.data, start), len(r.data))
@@ -351,23 +391,58 @@ func (r *jsonReader) isNull() bool {
 	if r.peek() != 'n' {
 		return false
 	}
-	r.value()
+	if string(r.value()) != "null" {
+		r.broken()
+	}
 	return true
 }
 
-func (r *jsonReader) fail(want string) {
-	if r.err == nil {
-		r.err = fmt.Errorf("member %q is not %s", r.name, want)
+// text returns the present string and moves behind it. It copies only what has to be changed.
+func (r *jsonReader) text() []byte {
+	start := r.i + 1
+	ascii := true
+	for i := start; i < len(r.data); i++ {
+		switch c := r.data[i]; {
+		case c == '"':
+			r.i = i + 1
+			if !ascii && !utf8.Valid(r.data[start:i]) {
+				return r.decoded(r.data[start-1 : r.i])
+			}
+			return r.data[start:i]
+		case c == '\\':
+			return r.decoded(r.value())
+		case c < ' ':
+			r.broken()
+			return nil
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
 	}
+	r.broken()
+	return nil
+}
+
+// decoded returns the text of a JSON string that is not simply what is between its quotes.
+func (r *jsonReader) decoded(raw []byte) []byte {
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		r.broken()
+	}
+	return []byte(s)
 }
 
 // extra keeps a member that is not known.
 func (r *jsonReader) extra(e *Extra) {
+	name := string(r.name)
+	raw := r.value()
+	if !json.Valid(raw) {
+		r.broken()
+		return
+	}
 	if *e == nil {
 		*e = Extra{}
 	}
-	name := string(r.name)
-	(*e)[name] = json.RawMessage(slices.Clone(r.value()))
+	(*e)[name] = bytes.Clone(raw)
 }
 
 func readText[T ~string](r *jsonReader) *T {
@@ -378,7 +453,7 @@ func readText[T ~string](r *jsonReader) *T {
 		r.fail("a string")
 		return nil
 	}
-	return new(T(unquoteJSON(r.value())))
+	return new(T(r.text()))
 }
 
 func readBool(r *jsonReader) *bool {
@@ -399,8 +474,10 @@ func readInt(r *jsonReader) *int {
 	if r.isNull() {
 		return nil
 	}
-	n, err := strconv.Atoi(string(r.value()))
-	if err != nil {
+	raw := string(r.value())
+	n, err := strconv.Atoi(raw)
+	digits := strings.TrimPrefix(raw, "-")
+	if err != nil || digits[0] == '+' || digits[0] == '0' && len(digits) > 1 {
 		r.fail("an integer")
 		return nil
 	}
@@ -416,35 +493,9 @@ func readObject[T any, P readable[T]](r *jsonReader) *T {
 		return nil
 	}
 	v := new(T)
+	r.open()
 	P(v).read(r)
 	return v
-}
-
-// unquoteJSON returns the text of a JSON string. It copies only what has to be changed.
-func unquoteJSON(raw []byte) []byte {
-	if len(raw) < 2 {
-		return nil
-	}
-	text := raw[1 : len(raw)-1]
-	ascii := true
-	for _, c := range text {
-		if c == '\\' {
-			return decodeString(raw)
-		}
-		ascii = ascii && c < utf8.RuneSelf
-	}
-	if !ascii && !utf8.Valid(text) {
-		return decodeString(raw)
-	}
-	return text
-}
-
-func decodeString(raw []byte) []byte {
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
-		return nil
-	}
-	return []byte(s)
 }
 
 // The append functions write ,"name":value unless the member is absent; closeObject makes an object of what was

@@ -104,14 +104,21 @@ func FuzzComponentJSON(f *testing.F) {
 	for _, seed := range []string{
 		storedComponent, `{}`, ` { } `, `{"id":"","enabled":null,"status":null}`, `{"a\u0062":1}`, `{"error":"\ud800"}`, "{\"error\":\"\xff\"}",
 		`{"actual_state":{"boot_artifacts":{"kernel":null}}}`, `{"retry_policy":-0}`, `null`,
+		`{"retry_policy":+1}`, `{"retry_policy":01}`, `{"retry_policy":-}`, `{,}`, `{"id":"a",}`, `{"id" "a"}`, `{"id":"a"}}`,
+		`{"id":"a"`, `{"id":"a`, `{"id":"a\`, `nul`, `{"enabled":truex}`, `{"status":{}{}}`, `{"x":{]}`, "{\"id\":\"\\n\"}",
+		"{\"id\":\"\n\"}", `{"id":"\x"}`, `{"a":1 "b":2}`, `{"status":{"phase":""} "id":""}`, ``, ` `,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var c Component
-		direct := c.UnmarshalJSON(data) // must not panic on what is no JSON either
+		direct := c.UnmarshalJSON(data)
 		c = Component{}
-		if json.Unmarshal(data, &c) != nil || direct != nil || bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
+		err := json.Unmarshal(data, &c)
+		if (err == nil) != (direct == nil) {
+			t.Fatalf("%q: read directly %v, by encoding/json %v", data, direct, err)
+		}
+		if err != nil || bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
 			return
 		}
 		out, err := json.Marshal(c)
