@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 
@@ -11,6 +13,10 @@ import (
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr)) }
+
+// exitStopped is the exit code of a command that was stopped before it was done, as shells have it for Ctrl-C. A
+// server that was told to stop is done: it exits 0.
+const exitStopped = 130
 
 func run(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	ctx, stop := app.SignalContext(context.Background())
@@ -20,8 +26,9 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		err = cause // what broke because we were told to stop is no failure
+	if err != nil && errors.Is(context.Cause(ctx), app.ErrStopped) {
+		fmt.Fprintln(stderr, "bos: stopped")
+		return exitStopped
 	}
 	return app.ExitCode("bos", err, stderr)
 }
