@@ -111,7 +111,11 @@ var (
 )
 
 func (k *kind[K, V]) encode(v *V) ([]byte, error) {
-	data, err := json.Marshal(v)
+	marshal := func() ([]byte, error) { return json.Marshal(v) }
+	if m, ok := any(v).(json.Marshaler); ok {
+		marshal = m.MarshalJSON // what we have written ourselves need not be checked again
+	}
+	data, err := marshal()
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", k.noun, err)
 	}
@@ -138,6 +142,9 @@ func (k *kind[K, V]) decodePlain(data []byte) (v V, err error) {
 	}
 	if data = bytes.TrimLeft(data, " \t\r\n"); len(data) == 0 || data[0] != '{' {
 		return v, errors.New("not a JSON object")
+	}
+	if u, ok := any(&v).(json.Unmarshaler); ok { // the records of bos check the text themselves
+		return v, u.UnmarshalJSON(data)
 	}
 	return v, json.Unmarshal(data, &v)
 }
