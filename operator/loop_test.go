@@ -470,13 +470,13 @@ func TestLoopSchedules(t *testing.T) {
 				return nil
 			}
 			api.options.PollingFrequency = 10 * time.Second
-			loop(t, waker{p}, api, nil, 3500*time.Millisecond, func() {
+			loop(t, waker{p}, api, nil, 4*time.Second, func() {
 				time.Sleep(7500 * time.Millisecond)
 				api.publish(bos.Change{Kind: bos.ChangeComponent, ID: "a", Enabled: true, Fields: []string{"error"}})
 				time.Sleep(10 * time.Millisecond)
 				api.publish(bos.Change{Kind: bos.ChangeComponent, ID: "a", Enabled: true, Fields: []string{"session"}})
 			})
-			want := []string{"0s", "1s", "3s", "7s", "7.512s", "8.512s", "10.512s"}
+			want := []string{"0s", "1s", "3s", "7s", "7.512s", "8.75s", "10.75s"}
 			if !slices.Equal(ready, want) {
 				t.Errorf("tried at %v, want %v", ready, want)
 			}

@@ -59,10 +59,19 @@ func (s *schedule) Retry(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.item(id)
-	w.notBefore = time.Now().Add(s.jitter(backoff(w.failures, s.limit)))
+	w.notBefore = together(time.Now().Add(s.jitter(backoff(w.failures, s.limit))))
 	w.failures++
 	s.wish(w, w.notBefore)
 	s.nudge()
+}
+
+// together moves the end of a back-off forward, so that what failed together is tried again in a few passes.
+func together(at time.Time) time.Time {
+	const grid = 250 * time.Millisecond
+	if cut := at.Truncate(grid); cut.Before(at) {
+		return cut.Add(grid)
+	}
+	return at
 }
 
 // Ready implements Scheduler.

@@ -38,7 +38,8 @@ func (s *status) Name() string { return "status" }
 // Wakes implements operator.Waker.
 func (s *status) Wakes(c *bos.Change) bool {
 	return c.Kind == bos.ChangeComponent && !c.Deleted && c.Enabled &&
-		c.Touches("enabled", "desired_state", "actual_state", "last_action", "event_stats", "status")
+		c.Touches("enabled", "session", "desired_state.boot_artifacts", "desired_state.configuration", "actual_state.boot_artifacts",
+			"last_action", "event_stats", "status")
 }
 
 // looked is one component in a pass.

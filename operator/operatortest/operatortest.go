@@ -41,7 +41,13 @@ type BOS struct {
 	t      testing.TB
 	mu     sync.Mutex
 	now    time.Time // zero = the present
-	writes []bos.GuardedPatch
+	writes []Write
+}
+
+// Write is a patch of one component that was written. Its Patch has the ID.
+type Write struct {
+	Writer string // the operator, as named by bos.WithWriter
+	bos.GuardedPatch
 }
 
 // NewBOS returns a BOS without records, which ends with the test. It knows no tenants and no images, unless configure
@@ -114,9 +120,9 @@ func (b *BOS) SetSettings(p bos.SettingsPatch) {
 	}
 }
 
-// Writes returns the patches of components that were written through b so far, in order, each with its ID; what was
-// stale or missing is not among them. ForgetWrites empties the record.
-func (b *BOS) Writes() []bos.GuardedPatch {
+// Writes returns the patches of components that were written through b so far, in order; what was stale or missing is
+// not among them.
+func (b *BOS) Writes() []Write {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.writes)
@@ -137,15 +143,44 @@ func (b *BOS) PatchGuarded(ctx context.Context, p bos.GuardedPatches) (bos.Guard
 		}
 	}
 	r, err := b.Service.PatchGuarded(ctx, p)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, g := range p.Patches {
-		if slices.Contains(r.Written, g.ID) {
-			g.Patch.ID = g.ID
-			b.writes = append(b.writes, g)
+	b.keep(ctx, r.Written, p.Patches)
+	return r, err
+}
+
+// PatchComponents is that of the service, recorded.
+func (b *BOS) PatchComponents(ctx context.Context, tenant string, ps []bos.ComponentPatch, skipBadIDs bool) ([]bos.Component, error) {
+	patches := make([]bos.GuardedPatch, len(ps))
+	for i, p := range ps {
+		patches[i] = bos.GuardedPatch{ID: p.ID, Patch: p}
+	}
+	if b.OnWrite != nil {
+		if err := b.OnWrite(patches); err != nil {
+			return nil, err
 		}
 	}
-	return r, err
+	cs, err := b.Service.PatchComponents(ctx, tenant, ps, skipBadIDs)
+	written := make([]bos.ComponentID, len(cs))
+	for i := range cs {
+		written[i] = cs[i].ID
+	}
+	b.keep(ctx, written, patches)
+	return cs, err
+}
+
+// keep records those patches that were written.
+func (b *BOS) keep(ctx context.Context, written []bos.ComponentID, patches []bos.GuardedPatch) {
+	done := make(map[bos.ComponentID]bool, len(written))
+	for _, id := range written {
+		done[id] = true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, g := range patches {
+		if done[g.ID] {
+			g.Patch.ID = g.ID
+			b.writes = append(b.writes, Write{bos.Writer(ctx), g})
+		}
+	}
 }
 
 // PutBootArtifacts is that of the service, with OnArtifacts before it.
@@ -192,7 +227,7 @@ func Settled(t testing.TB, b *BOS, op operator.Operator) {
 		t.Errorf("%s: another pass: %v", op.Name(), err)
 	}
 	for _, g := range b.Writes()[before:] {
-		t.Errorf("%s: another pass over an unchanged world wrote %s", op.Name(), PatchJSON(g))
+		t.Errorf("%s: another pass over an unchanged world wrote %s", op.Name(), PatchJSON(g.GuardedPatch))
 	}
 }
 
