@@ -1,0 +1,203 @@
+package systemtest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/bootorch/bosgo/bos/bosclient"
+	"github.com/bootorch/bosgo/cfs"
+	"github.com/bootorch/bosgo/clients/bss"
+	"github.com/bootorch/bosgo/clients/ims"
+	"github.com/bootorch/bosgo/clients/manifest/s3manifest"
+	"github.com/bootorch/bosgo/clients/tapms"
+	"github.com/bootorch/bosgo/hsm"
+	"github.com/bootorch/bosgo/internal/app"
+	"github.com/bootorch/bosgo/operator"
+	"github.com/bootorch/bosgo/operator/builtin"
+	"github.com/bootorch/bosgo/pcs"
+)
+
+// The hosts of the network.
+const (
+	bosHost     = "bos"
+	machineHost = "machine"
+)
+
+// must is for constructors that fail on bad configuration alone.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// clients are those of one process over a transport.
+func clients(rt http.RoundTripper) builtin.Deps {
+	u := app.SimulatedUpstreams("http://" + machineHost)
+	cfg := hsm.Config{Transport: rt}
+	return builtin.Deps{
+		Inventory: must(hsm.New(u.HSM, cfg)),
+		Power:     must(pcs.New(u.PCS, cfg)),
+		Config:    must(cfs.New(u.CFS, cfg)),
+		Boot:      must(bss.New(u.BSS, cfg)),
+		Images:    must(ims.New(u.IMS, cfg)),
+		Manifests: must(s3manifest.New(s3manifest.Config{Endpoint: u.S3Endpoint, Transport: rt})),
+		Tenants:   tapms.Cached(must(tapms.New(u.TAPMS, cfg)), 0),
+	}
+}
+
+// watcher sees what a process sends. Its functions may be nil; they are called by the goroutine that makes the request.
+type watcher struct {
+	// sends is asked before a request leaves the process. When it returns false, the process dies first.
+	sends func(p *process, r *request) bool
+	// answered is asked when a request has been carried out. When it returns false, the process dies before it learns.
+	answered func(p *process, r *request) bool
+}
+
+// process is a bos-operator with all ten operators. When it dies, nothing of it reaches the network any more.
+type process struct {
+	name  string
+	world *world
+	watch watcher
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	died  chan struct{}
+
+	mu     sync.Mutex
+	dead   bool
+	asleep chan struct{} // closed when it wakes; nil = awake
+}
+
+var errDead = errors.New("the process is dead")
+
+// start runs a process until it is killed or shut down.
+func (w *world) start(name string, watch watcher) *process {
+	ctx, stop := context.WithCancel(context.Background())
+	p := &process{name: name, world: w, watch: watch, stop: stop, died: make(chan struct{})}
+	api := must(bosclient.New("http://"+bosHost, bosclient.Config{Transport: p}))
+	deps := clients(p)
+	deps.API = api
+	for _, op := range builtin.All(deps) {
+		loop := &operator.Loop{Operator: op, API: api, Holder: name, Log: w.log.With("process", name)}
+		p.wg.Go(func() { _ = loop.Run(ctx) })
+	}
+	return p
+}
+
+// kill ends the process where it is: no lease is given up, no record written.
+func (p *process) kill() {
+	p.mu.Lock()
+	if !p.dead {
+		p.dead = true
+		close(p.died)
+	}
+	p.mu.Unlock()
+	p.stop()
+}
+
+// reap kills the process and waits for what is left of it.
+func (p *process) reap() {
+	p.wake()
+	p.kill()
+	p.wg.Wait()
+}
+
+// livesUntil waits until the process is dead or done says so.
+func (p *process) livesUntil(done func() bool) {
+	for !done() {
+		select {
+		case <-p.died:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// shutDown lets the process end as it would on SIGTERM.
+func (p *process) shutDown() {
+	p.stop()
+	p.wg.Wait()
+}
+
+// sleep stops the process as SIGSTOP does: requests that have been sent are carried out, and it takes no notice of
+// their answers, nor sends anything, before it wakes.
+func (p *process) sleep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asleep == nil {
+		p.asleep = make(chan struct{})
+	}
+}
+
+// wake ends the sleep.
+func (p *process) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asleep != nil {
+		close(p.asleep)
+		p.asleep = nil
+	}
+}
+
+// rest waits while the process sleeps, and fails when it is dead.
+func (p *process) rest() error {
+	for {
+		p.mu.Lock()
+		asleep, dead := p.asleep, p.dead
+		p.mu.Unlock()
+		switch {
+		case dead:
+			return errDead
+		case asleep == nil:
+			return nil
+		}
+		select {
+		case <-asleep:
+		case <-p.died:
+		}
+	}
+}
+
+// RoundTrip is the network as the process sees it.
+func (p *process) RoundTrip(req *http.Request) (*http.Response, error) {
+	r, err := readRequest(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.rest(); err != nil {
+		return nil, err
+	}
+	if p.watch.sends != nil && !p.watch.sends(p, r) {
+		p.kill()
+	}
+	// The request may leave a process that has been put to sleep by its watcher: it was on its way.
+	p.mu.Lock()
+	dead := p.dead
+	p.mu.Unlock()
+	if dead {
+		return nil, errDead
+	}
+	resp, err := p.world.net.send(req)
+	if err == nil && p.watch.answered != nil && !p.watch.answered(p, r) {
+		p.kill()
+	}
+	if restErr := p.rest(); restErr != nil {
+		if resp != nil {
+			resp.Body.Close()
+		}
+		return nil, restErr
+	}
+	return resp, err
+}
+
+// leader returns who holds the lease of an operator.
+func (w *world) leader(name string) string {
+	rec, err := w.leases(name)
+	if err != nil || time.Now().UnixMilli() >= rec.Expires {
+		return ""
+	}
+	return rec.Holder
+}
