@@ -68,7 +68,7 @@ func BenchmarkDecode2800(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := decode[[]bos.ComponentPatch](body); err != nil {
+		if _, err := decodeList[bos.ComponentPatch](body); err != nil {
 			b.Fatal(err)
 		}
 	}

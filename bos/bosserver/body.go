@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"mime"
 	"net/http"
 	"os"
@@ -130,19 +131,45 @@ func tooMany(n int) error {
 	return &bos.StatusError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("more than %d components", maxListItems), Err: bos.ErrTooLarge}
 }
 
-// countItems returns the number of elements of a JSON array, or of the array member with the given name of an object.
-func countItems(data []byte) int {
+// decodeList reads an array that has been checked, item by item.
+func decodeList[T any, P interface {
+	*T
+	json.Unmarshaler
+}](data []byte) ([]T, error) {
 	n := 0
-	i := skipSpace(data, 0)
-	if i == len(data) || data[i] != '[' {
-		return 0
+	for range items(data) {
+		n++
 	}
-	for i = skipSpace(data, i+1); i < len(data) && data[i] != ']'; n++ {
-		if i = skipSpace(data, skipValue(data, i)); i < len(data) && data[i] == ',' {
-			i = skipSpace(data, i+1)
+	if err := tooMany(n); err != nil {
+		return nil, err
+	}
+	list, i := make([]T, n), 0
+	for raw := range items(data) {
+		if err := P(&list[i]).UnmarshalJSON(raw); err != nil {
+			return nil, invalid("Error parsing the data provided: %v", err)
+		}
+		i++
+	}
+	return list, nil
+}
+
+// items yields the elements of a JSON array that has been checked.
+func items(data []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		i := skipSpace(data, 0)
+		if i == len(data) || data[i] != '[' {
+			return
+		}
+		for i = skipSpace(data, i+1); data[i] != ']'; {
+			end := skipValue(data, i)
+			if !yield(data[i:end]) {
+				return
+			}
+			if i = skipSpace(data, end); data[i] == ',' {
+				i = skipSpace(data, i+1)
+			}
 		}
 	}
-	return n
 }
 
 // decode reads a body that has been checked.

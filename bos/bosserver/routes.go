@@ -367,10 +367,7 @@ func (h *handler) listComponents(c *call) error {
 }
 
 func (h *handler) putComponents(c *call) error {
-	if err := tooMany(countItems(c.body)); err != nil {
-		return err
-	}
-	cs, err := decode[[]bos.Component](c.body)
+	cs, err := decodeList[bos.Component](c.body)
 	if err != nil {
 		return err
 	}
@@ -413,10 +410,7 @@ type componentsUpdate struct {
 func (h *handler) patchComponents(c *call) error {
 	skip := c.flag("skip_bad_ids")
 	if c.body[skipSpace(c.body, 0)] == '[' {
-		if err := tooMany(countItems(c.body)); err != nil {
-			return err
-		}
-		ps, err := decode[[]bos.ComponentPatch](c.body)
+		ps, err := decodeList[bos.ComponentPatch](c.body)
 		if err != nil {
 			return err
 		}
@@ -483,10 +477,14 @@ func (h *handler) patchGuarded(c *call) error {
 	raw, err := decode[struct {
 		Patches json.RawMessage `json:"patches"`
 	}](c.body)
-	if err == nil {
-		err = tooMany(countItems(raw.Patches))
-	}
 	if err != nil {
+		return err
+	}
+	n := 0
+	for range items(raw.Patches) {
+		n++
+	}
+	if err := tooMany(n); err != nil {
 		return err
 	}
 	p, err := decode[bos.GuardedPatches](c.body)
