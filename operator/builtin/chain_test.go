@@ -36,25 +36,38 @@ type chain struct {
 	bss *bsstest.Fake
 	ids []bos.ComponentID
 
+	images *manifesttest.Fake
+	ctx    context.Context // ends with the test
+	wg     sync.WaitGroup
+
 	mu       sync.Mutex
 	silent   bool                             // nodes do not report
 	down     bool                             // PCS takes no commands
 	statuses map[bos.ComponentID][]bos.Status // that each component went through
 }
 
-// newChain starts the operators and waits until discovery has found the nodes. They end with the test function.
+// newChain makes the machine, starts the operators and puts template "t" for its nodes. All ends with the test.
 func newChain(t testing.TB, ids ...bos.ComponentID) *chain {
+	c := newMachine(t, ids...)
+	c.run(c.deps(), "test")
+	time.Sleep(2 * time.Second)
+	c.template()
+	return c
+}
+
+// newMachine makes BOS and the machine, without operators.
+func newMachine(t testing.TB, ids ...bos.ComponentID) *chain {
 	images := new(manifesttest.Fake)
 	images.PutImage(image, "")
 	c := &chain{
-		t: t, bos: operatortest.NewBOS(t, func(cfg *bosserver.Config) { cfg.Manifests = images }), pcs: pcstest.New(ids...), cfs: cfstest.New(ids...), bss: new(bsstest.Fake), ids: ids,
-		statuses: map[bos.ComponentID][]bos.Status{},
+		t: t, bos: operatortest.NewBOS(t, func(cfg *bosserver.Config) { cfg.Manifests = images }), pcs: pcstest.New(ids...),
+		cfs: cfstest.New(ids...), bss: new(bsstest.Fake), images: images, ids: ids, statuses: map[bos.ComponentID][]bos.Status{},
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
+	var cancel context.CancelFunc
+	c.ctx, cancel = context.WithCancel(context.Background())
 	t.Cleanup(func() {
 		cancel()
-		wg.Wait()
+		c.wg.Wait()
 	})
 	c.pcs.OnCall = func(call pcstest.Call) error {
 		c.mu.Lock()
@@ -69,21 +82,36 @@ func newChain(t testing.TB, ids ...bos.ComponentID) *chain {
 		defer c.mu.Unlock()
 		if call.Method == "Transition" && call.Operation == pcs.On && !c.silent {
 			for _, id := range call.IDs {
-				wg.Go(func() { c.boot(ctx, id) })
+				c.wg.Go(func() { c.boot(c.ctx, id) })
 			}
 		}
 		return nil
 	}
-	wg.Go(func() { c.follow(ctx) })
-	d := Deps{
-		API: c.bos, Inventory: hsmtest.NewNodes(ids...), Power: c.pcs, Config: c.cfs, Boot: c.bss, Manifests: images,
+	c.wg.Go(func() { c.follow(c.ctx) })
+	return c
+}
+
+// deps is what the operators of one process work with.
+func (c *chain) deps() Deps {
+	return Deps{
+		API: c.bos, Inventory: hsmtest.NewNodes(c.ids...), Power: c.pcs, Config: c.cfs, Boot: c.bss, Manifests: c.images,
 		Images: imstest.New(ims.Image{ID: image}), Tenants: new(tapmstest.Fake),
 	}
+}
+
+// run starts the ten operators of one process and returns what ends it.
+func (c *chain) run(d Deps, holder string) context.CancelFunc {
+	ctx, cancel := context.WithCancel(c.ctx)
 	for _, op := range All(d) {
-		wg.Go(func() { _ = (&operator.Loop{Operator: op, API: c.bos, Holder: "test"}).Run(ctx) })
+		c.wg.Go(func() { _ = (&operator.Loop{Operator: op, API: d.API.(operator.API), Holder: holder}).Run(ctx) })
 	}
-	time.Sleep(2 * time.Second)
-	_, err := c.bos.PutTemplate(t.Context(), bos.TenantKey{Name: "t"}, bos.SessionTemplate{
+	return cancel
+}
+
+// template puts template "t", which boots all nodes.
+func (c *chain) template() {
+	c.t.Helper()
+	_, err := c.bos.PutTemplate(c.t.Context(), bos.TenantKey{Name: "t"}, bos.SessionTemplate{
 		CFS: &bos.CFSParameters{Configuration: new("cfg1")},
 		BootSets: map[string]bos.BootSet{"compute": {
 			Type: "s3", Path: "s3://boot-images/" + image + "/manifest.json", NodeRolesGroups: []string{"Compute"},
@@ -91,9 +119,8 @@ func newChain(t testing.TB, ids ...bos.ComponentID) *chain {
 		}},
 	})
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	return c
 }
 
 // configureTime is what CFS takes, so that the components are seen configuring.
@@ -191,6 +218,16 @@ func (c *chain) transitions() []pcs.Operation {
 		ops = append(ops, tr.Operation)
 	}
 	return ops
+}
+
+// wantNobodyEnables checks that no operator but session-setup has enabled a component.
+func (c *chain) wantNobodyEnables() {
+	c.t.Helper()
+	for _, w := range c.bos.Writes() {
+		if bos.Value(w.Patch.Enabled) && w.Writer != "session-setup" {
+			c.t.Errorf("%s enabled a component: %s", w.Writer, operatortest.PatchJSON(w.GuardedPatch))
+		}
+	}
 }
 
 func (c *chain) wantWent(want ...bos.Status) {
@@ -325,7 +362,11 @@ func TestOPChain(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { tc.run(t, newChain(t, x1)) })
+			synctest.Test(t, func(t *testing.T) {
+				c := newChain(t, x1)
+				tc.run(t, c)
+				c.wantNobodyEnables()
+			})
 		})
 	}
 	t.Run("OP-141", func(t *testing.T) {

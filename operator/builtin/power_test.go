@@ -548,22 +548,6 @@ func TestWithoutTransitionReader(t *testing.T) {
 	}
 }
 
-// No operator but session-setup and applystaged enables a component.
-func TestNobodyEnables(t *testing.T) {
-	for _, tc := range powerCases {
-		for _, call := range tc.want {
-			if strings.Contains(call, `"enabled":true`) {
-				t.Errorf("%s: %s", tc.name, call)
-			}
-		}
-	}
-	for _, tc := range statusCases {
-		if strings.Contains(tc.want, `"enabled":true`) {
-			t.Errorf("%s: %s", tc.name, tc.want)
-		}
-	}
-}
-
 func TestNames(t *testing.T) {
 	if n := len(Names()); n != 10 || !slices.IsSorted(Names()) {
 		t.Errorf("%d names %q, want ten in order", n, Names())
