@@ -1,8 +1,11 @@
 package fleet
 
 import (
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/bootorch/bosgo/bos/reporter"
 )
 
 // redfish is a command that a node's management controller understands.
@@ -188,14 +191,8 @@ func (n *node) cmdline() string {
 	if n.loaded == nil {
 		return ""
 	}
-	fields := strings.Fields(n.loaded.commandLine(n, ""))
-	kept := fields[:0]
-	for _, f := range fields {
-		if !strings.HasPrefix(f, "bss_referral_token=") {
-			kept = append(kept, f)
-		}
-	}
-	return strings.Join(kept, " ")
+	words := slices.DeleteFunc(n.kernelLine(), func(w string) bool { return strings.HasPrefix(strings.Trim(w, `"`), reporter.ParamToken+"=") })
+	return strings.Join(words, " ")
 }
 
 // cfsReport is cfs-state-reporter: early in every boot it wipes the node's

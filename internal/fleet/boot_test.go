@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bootorch/bosgo/bos/reporter"
 )
 
 // call sends one request to the machine, in process.
@@ -274,7 +276,7 @@ func TestScriptRetry(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.mu.Lock()
-		m.bss.hosts[x0] = newBootEntry("", "k", "i", "token", nil)
+		m.bss.hosts[x0] = &bootEntry{kernel: "k", initrd: "i", token: "token"}
 		m.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		if s := state(t, m, x0); s.Phase != "pxe" || len(s.History) > historyLength || !strings.Contains(s.History[len(s.History)-1].Note, "no answer") {
@@ -290,55 +292,106 @@ func TestScriptRetry(t *testing.T) {
 	})
 }
 
-// TestReportRetries: whatever the answer, a node tries again after 0, 2, 4 … 30 s
-// of its clock until it is accepted, and then every 3/4 of its update frequency.
+// TestReportRetries: whatever the answer, a node tries again with the pauses of the
+// real reporter, on its own clock, until it is accepted, and then every 3/4 of its
+// update frequency. The pauses depend on the seed alone.
 func TestReportRetries(t *testing.T) {
-	for _, speed := range []float64{1, 10} {
+	answers := []int{404, 409, 500, 401, 400, 301, 503, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 200}
+	reportTimes := func(speed float64, seed uint64) (times []time.Time) {
 		synctest.Test(t, func(t *testing.T) {
-			answers := []int{404, 409, 500, 401, 400, 301, 503, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 200}
 			r := reports{status: func(n int) int { return answers[min(n, len(answers))-1] }}
-			m := newMachine(t, Config{Nodes: 1, Speed: speed, Report: r.send})
+			m := newMachine(t, Config{Nodes: 1, Speed: speed, Seed: seed, Report: r.send})
 			defer run(t, m)()
 			putBoot(t, m, x0, "bos_update_frequency=4h")
 			transit(t, m, "On", x0)
 			time.Sleep(24 * time.Hour)
 			synctest.Wait()
-			var waits []time.Duration
-			for i := range len(answers) - 1 {
-				waits = append(waits, time.Duration(float64(r.times[i+1].Sub(r.times[i]))*speed).Round(time.Millisecond))
+			times = r.times
+		})
+		return times
+	}
+	for _, speed := range []float64{1, 10} {
+		times := reportTimes(speed, 1)
+		for i := range len(answers) - 1 {
+			wait := time.Duration(float64(times[i+1].Sub(times[i])) * speed)
+			pause := min(30, time.Duration(2*(i+1))) * time.Second
+			if wait < pause*4/5 || wait > pause*6/5 {
+				t.Errorf("speed %v: pause %v after try %d, want %v give or take a fifth", speed, wait, i+1, pause)
 			}
-			want := []time.Duration{}
-			for i := range waits {
-				want = append(want, min(30, time.Duration(2*(i+1)))*time.Second)
+		}
+		// The period is BOS's, on the wall clock; the first one is cut by chance.
+		steady := times[len(answers)-1:]
+		if first := steady[1].Sub(steady[0]); first > 3*time.Hour {
+			t.Errorf("first refresh after %v", first)
+		}
+		for i := 2; i < len(steady); i++ {
+			if d := steady[i].Sub(steady[i-1]); d != 3*time.Hour {
+				t.Errorf("speed %v: refresh after %v, want 3h", speed, d)
 			}
-			if !slices.Equal(waits, want) {
-				t.Errorf("speed %v: waits %v, want %v", speed, waits, want)
-			}
-			// The period is BOS's, on the wall clock; the first one is cut by chance.
-			steady := r.times[len(answers)-1:]
-			if first := steady[1].Sub(steady[0]); first > 3*time.Hour {
-				t.Errorf("first refresh after %v", first)
-			}
-			for i := 2; i < len(steady); i++ {
-				if d := steady[i].Sub(steady[i-1]); d != 3*time.Hour {
-					t.Errorf("speed %v: refresh after %v, want 3h", speed, d)
+		}
+		if len(steady) < 8 {
+			t.Errorf("%d reports in a day", len(steady))
+		}
+		if !slices.Equal(times, reportTimes(speed, 1)) {
+			t.Errorf("speed %v: the same seed makes other pauses", speed)
+		}
+		if slices.Equal(times, reportTimes(speed, 2)) {
+			t.Errorf("speed %v: two seeds make the same pauses", speed)
+		}
+	}
+}
+
+// TestRetryAfter: a node waits as long as BOS asks it to, however fast the machine.
+func TestRetryAfter(t *testing.T) {
+	for _, speed := range []float64{0, 1, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			var times []time.Time
+			m := newMachine(t, Config{Nodes: 1, Speed: speed})
+			m.reports.send = func(context.Context, reporter.Report) reporter.Answer {
+				if times = append(times, time.Now()); len(times) > 1 {
+					return reporter.Answer{Outcome: reporter.Accepted, Status: 200}
 				}
+				return reporter.Answer{Outcome: reporter.Busy, Status: 503, RetryAfter: 10 * time.Second}
 			}
-			if len(steady) < 8 {
-				t.Errorf("%d reports in a day", len(steady))
+			defer run(t, m)()
+			putBoot(t, m, x0, "quiet")
+			transit(t, m, "On", x0)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if wait := times[1].Sub(times[0]); wait < 10*time.Second || wait > 12*time.Second {
+				t.Errorf("speed %v: tried again after %v, want 10s", speed, wait)
 			}
 		})
 	}
 }
 
-func TestUpdateFrequency(t *testing.T) {
-	for params, want := range map[string]time.Duration{
-		"": 4 * time.Hour, "quiet bos_update_frequency=30m": 30 * time.Minute, "bos_update_frequency=2D x": 48 * time.Hour,
-		"bos_update_frequency=0h": 0, "bos_update_frequency=4hh": 4 * time.Hour, "bos_update_frequency=h": 4 * time.Hour, "no_bos_update_frequency=1s": 4 * time.Hour,
+// TestKernelLine: the node's reporter takes everything from the kernel command line.
+func TestKernelLine(t *testing.T) {
+	const period = 3 * time.Hour
+	for _, row := range []struct {
+		name, params string
+		report       reporter.Report
+		ok           bool
+		period       time.Duration
+	}{
+		{"what BSS adds", "quiet", reporter.Report{ID: x0, BSSToken: "tok"}, true, period},
+		{"update frequency", "quiet bos_update_frequency=40m", reporter.Report{ID: x0, BSSToken: "tok"}, true, 30 * time.Minute},
+		{"update frequency in capitals", "bos_update_frequency=2D x", reporter.Report{ID: x0, BSSToken: "tok"}, true, 36 * time.Hour},
+		{"report once", "bos_update_frequency=0h", reporter.Report{ID: x0, BSSToken: "tok"}, true, 0},
+		{"update frequency too short", "bos_update_frequency=1s", reporter.Report{ID: x0, BSSToken: "tok"}, true, 30 * time.Second},
+		{"update frequency malformed", "bos_update_frequency=4hh", reporter.Report{ID: x0, BSSToken: "tok"}, true, period},
+		{"another parameter", "no_bos_update_frequency=1m", reporter.Report{ID: x0, BSSToken: "tok"}, true, period},
+		{"another xname", "xname=x9c0s0b0n0", reporter.Report{ID: "x9c0s0b0n0", BSSToken: "tok"}, true, period},
+		{"no xname", "xname=../x", reporter.Report{ID: "../x", BSSToken: "tok"}, false, period},
+		{"first token", "bss_referral_token=a bss_referral_token=b", reporter.Report{ID: x0, BSSToken: "a"}, true, period},
+		{"empty token", "bss_referral_token=", reporter.Report{ID: x0}, false, period},
 	} {
-		if got := newBootEntry(params, "", "", "", nil).period; got != want {
-			t.Errorf("%q: %v, want %v", params, got, want)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			n := &node{spec: &NodeSpec{Xname: x0}, loaded: &bootEntry{params: row.params, token: "tok"}}
+			if r, period, ok := n.report(); r != row.report || period != row.period || ok != row.ok {
+				t.Errorf("%+v every %v, %v; want %+v every %v, %v", r, period, ok, row.report, row.period, row.ok)
+			}
+		})
 	}
 }
 
@@ -534,6 +587,7 @@ func TestHTTPReport(t *testing.T) {
 		if status == 302 {
 			w.Header().Set("Location", "/elsewhere")
 		}
+		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(status)
 	}))
 	defer bos.Close()
@@ -542,18 +596,24 @@ func TestHTTPReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := send(t.Context(), x0, "tok"); err == nil {
-		t.Error("a report without its token file was sent")
+	report := reporter.Report{ID: x0, BSSToken: "tok"}
+	if a := send(t.Context(), report); a.Outcome != reporter.NoCredentials {
+		t.Errorf("without the token file: %+v", a)
 	}
 	if err := os.WriteFile(file, []byte("secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, status = range []int{200, 409, 302} {
-		if s, err := send(t.Context(), x0, "tok"); s != status || err != nil {
-			t.Errorf("send = %d %v, want %d", s, err, status)
+	for _, row := range []struct {
+		status  int
+		outcome reporter.Outcome
+		after   time.Duration
+	}{{200, reporter.Accepted, 0}, {409, reporter.Conflict, 0}, {302, reporter.Redirected, 0}, {503, reporter.Busy, 7 * time.Second}} {
+		status = row.status
+		if a := send(t.Context(), report); a.Outcome != row.outcome || a.Status != row.status || a.RetryAfter != row.after {
+			t.Errorf("send = %+v, want %+v", a, row)
 		}
 	}
-	if want := (seen{"PATCH", "/apis/bos/v2/components/" + x0, "Bearer secret", "application/json", `{"actual_state":{"bss_token":"tok"},"id":"` + x0 + `"}`}); got != want {
+	if want := (seen{"PATCH", "/apis/bos/v2/components/" + x0, "Bearer secret", "application/json", `{"id":"` + x0 + `","actual_state":{"bss_token":"tok"}}`}); got != want {
 		t.Errorf("request %+v, want %+v", got, want)
 	}
 	for _, base := range []string{"bos", "ftp://bos", "http://", "http://a b"} {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,44 +28,13 @@ type bootEntry struct {
 	params, kernel, initrd string
 	token                  string
 	cloudInit              json.RawMessage
-
-	own    string        // bss_referral_token in params: it masks token
-	period time.Duration // bos_update_frequency; 0 is once
 }
 
-const (
-	defaultUpdateFrequency = 4 * time.Hour
-	joinToken              = "${SPIRE_JOIN_TOKEN}" // replaced by a fresh one in every script
-)
-
-var updateFrequency = regexp.MustCompile(`(?:^|\s)bos_update_frequency=(\d{1,6})([smhdwSMHDW])(?:\s|$)`)
+// joinToken is replaced by a fresh one in every script.
+const joinToken = "${SPIRE_JOIN_TOKEN}"
 
 func newBSS() bss {
 	return bss{hosts: map[string]*bootEntry{}, kernels: map[string]*bootEntry{}, initrds: map[string]*bootEntry{}}
-}
-
-func newBootEntry(params, kernel, initrd, token string, cloudInit json.RawMessage) *bootEntry {
-	e := &bootEntry{params: params, kernel: kernel, initrd: initrd, token: token, cloudInit: cloudInit, period: defaultUpdateFrequency}
-	for field := range strings.FieldsSeq(params) {
-		if own, ok := strings.CutPrefix(field, "bss_referral_token="); ok {
-			e.own = own
-		}
-	}
-	if f := updateFrequency.FindStringSubmatch(params); f != nil {
-		unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour}
-		n, _ := strconv.Atoi(f[1])
-		e.period = time.Duration(n) * unit[strings.ToLower(f[2])]
-	}
-	return e
-}
-
-// reportedToken is what the reporter of a node that booted this entry finds on its
-// kernel command line.
-func (e *bootEntry) reportedToken() string {
-	if e.own != "" {
-		return e.own
-	}
-	return e.token
 }
 
 // commandLine is the kernel line of a node; join replaces the SPIRE join token.
@@ -157,7 +125,7 @@ func (m *Machine) bssWrite(w http.ResponseWriter, r *http.Request, create bool) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(keys) == 0 { // image defaults, or nothing at all: no token
-		e := newBootEntry(req.Params, req.Kernel, req.Initrd, "", nil)
+		e := &bootEntry{params: req.Params, kernel: req.Kernel, initrd: req.Initrd}
 		if req.Kernel != "" {
 			m.bss.kernels[req.Kernel] = e
 		}
@@ -175,7 +143,7 @@ func (m *Machine) bssWrite(w http.ResponseWriter, r *http.Request, create bool) 
 			}
 		}
 	}
-	e := newBootEntry(req.Params, req.Kernel, req.Initrd, m.newID(), req.CloudInit)
+	e := &bootEntry{params: req.Params, kernel: req.Kernel, initrd: req.Initrd, token: m.newID(), cloudInit: req.CloudInit}
 	partial := m.serviceFault("bss", "bss_partial_write")
 	for i, k := range keys {
 		if partial != nil && i == partial.number {
@@ -225,7 +193,10 @@ func (m *Machine) bssPatch(w http.ResponseWriter, r *http.Request) {
 			if req.CloudInit != nil {
 				cloudInit = req.CloudInit
 			}
-			merged[old] = newBootEntry(or(req.Params, old.params), or(req.Kernel, old.kernel), or(req.Initrd, old.initrd), old.token, cloudInit)
+			merged[old] = &bootEntry{
+				params: or(req.Params, old.params), kernel: or(req.Kernel, old.kernel), initrd: or(req.Initrd, old.initrd),
+				token: old.token, cloudInit: cloudInit,
+			}
 		}
 		m.bss.hosts[k] = merged[old]
 	}

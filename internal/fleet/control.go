@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bootorch/bosgo/bos/reporter"
 )
 
 // counters are what /_sim/metrics shows.
@@ -114,7 +116,8 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 		Hardware: HardwareTime{spent.Node.Seconds(), spent.PCS.Seconds(), spent.CFS.Seconds(), spent.Total.Seconds()},
 	}
 	if n.loaded != nil {
-		s.Kernel, s.Initrd, s.Token = n.loaded.kernel, n.loaded.initrd, n.loaded.reportedToken()
+		s.Kernel, s.Initrd = n.loaded.kernel, n.loaded.initrd
+		s.Token, _ = n.kernelLine().Value(reporter.ParamToken)
 	}
 	if c := m.cfs.byID[n.spec.Xname]; c != nil {
 		s.Config, s.CFS = c.config, m.cfsStatus(c)
@@ -279,7 +282,7 @@ func (m *Machine) controlMetrics(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(&b, "# TYPE bos_sim_events_total counter\nbos_sim_events_total %d\n", m.count.events)
 	fmt.Fprintf(&b, "# TYPE bos_sim_reports_total counter\nbos_sim_reports_total %d\n", m.count.reports)
 	fmt.Fprintf(&b, "# TYPE bos_sim_report_retries_total counter\nbos_sim_report_retries_total %d\n", m.count.reportRetries)
-	fmt.Fprintf(&b, "# TYPE bos_sim_report_queue gauge\nbos_sim_report_queue %d\n", len(m.reporter.queue))
+	fmt.Fprintf(&b, "# TYPE bos_sim_report_queue gauge\nbos_sim_report_queue %d\n", len(m.reports.queue))
 	m.mu.Unlock()
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 	w.Write([]byte(b.String()))

@@ -12,6 +12,7 @@
 // requests it gets and on nothing else.
 //
 // One goroutine runs the whole machine from one agenda of events; reports to BOS
-// go through a bounded number of further ones. Reading order: machine.go, event.go,
-// node.go, boot.go, report.go, then one file per service.
+// go through a bounded number of further ones. What is in a report and when it is
+// repeated is decided by package reporter, which real nodes run. Reading order:
+// machine.go, event.go, node.go, boot.go, report.go, then one file per service.
 package fleet

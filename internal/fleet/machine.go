@@ -30,13 +30,11 @@ type Config struct {
 	// every report. Empty means that they carry none.
 	TokenFile string
 	// Report sends one report instead of an HTTP request to BOSURL. It is called
-	// from up to ReportWorkers goroutines. A status of 2xx ends the node's tries.
+	// from up to ReportWorkers goroutines. A status of 2xx ends the node's tries; after
+	// any other, and after an error, it tries again as the real reporter does.
 	Report func(ctx context.Context, xname, token string) (status int, err error)
 	// ReportWorkers bounds the reports under way; default 64.
 	ReportWorkers int
-	// Backoff is the wait of a node's reporter before try n = 2, 3, … on the clock of
-	// the machine; default 2, 4, … 30 s.
-	Backoff func(try int) time.Duration
 
 	Groups     map[string][]string // HSM groups: label to xnames
 	Partitions map[string][]string // HSM partitions: name to xnames
@@ -57,7 +55,6 @@ type Machine struct {
 	speed    float64
 	epoch    time.Time
 	newID    func() string
-	backoff  func(try int) time.Duration
 	log      *slog.Logger
 	handler  http.Handler
 	services map[string]http.Handler
@@ -70,7 +67,7 @@ type Machine struct {
 	rand     *rand.Rand
 	nodes    []node
 	byXname  map[string]*node
-	reporter reporter
+	reports  reportQueue
 	faults   []*activeFault
 	faultsOf map[string]bool // kinds in faults
 	faultSeq int
@@ -97,25 +94,25 @@ func New(cfg Config) (*Machine, error) {
 		return nil, fmt.Errorf("speed %v: want 0 or a positive number", cfg.Speed)
 	}
 	m := &Machine{
-		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), newID: cfg.NewID, backoff: cfg.Backoff, log: cfg.Log,
+		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), newID: cfg.NewID, log: cfg.Log,
 		stopped: make(chan struct{}), wake: make(chan struct{}, 1),
 		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{},
 	}
 	if m.newID == nil {
 		m.newID = uuid.NewString
 	}
-	if m.backoff == nil {
-		m.backoff = backoff
-	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
-	m.reporter = reporter{send: cfg.Report, max: cfg.ReportWorkers}
-	if m.reporter.max <= 0 {
-		m.reporter.max = defaultReportWorkers
+	m.reports.max = cfg.ReportWorkers
+	if m.reports.max <= 0 {
+		m.reports.max = defaultReportWorkers
 	}
-	if m.reporter.send == nil && cfg.BOSURL != "" {
-		if m.reporter.send, err = httpReport(cfg.BOSURL, cfg.TokenFile, m.reporter.max); err != nil {
+	switch {
+	case cfg.Report != nil:
+		m.reports.send = hookReport(cfg.Report)
+	case cfg.BOSURL != "":
+		if m.reports.send, err = httpReport(cfg.BOSURL, cfg.TokenFile, m.reports.max); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +173,7 @@ func (m *Machine) Run(ctx context.Context) error {
 	m.mu.Unlock()
 	m.loop(ctx)
 	close(m.stopped)
-	m.reporter.wg.Wait()
+	m.reports.wg.Wait()
 	return context.Cause(ctx)
 }
 

@@ -96,7 +96,7 @@ type node struct {
 
 	// reporters
 	reported   bool
-	reportTry  int
+	retry      *retry         // of the report under way; nil while there is none to retry
 	commands   [opCount]int32 // Redfish commands received
 	spent      []interval
 	busySince  time.Duration // start of the boot or shutdown under way; negative when there is none
@@ -184,7 +184,7 @@ func (m *Machine) setPower(n *node, on bool) {
 	if on {
 		state = "On"
 	} else {
-		n.loaded, n.reported, n.reportTry = nil, false, 0
+		n.loaded, n.reported, n.retry = nil, false, nil
 	}
 	m.dirty(n)
 	m.after(m.draw(n, "hsm "+state, hsmEventTime), func() {

@@ -1,23 +1,25 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/bootorch/bosgo/bos/reporter"
 )
+
+// What a node sends, how an answer is read and when the next report is due is
+// decided by the package of the real reporter. This file drives it for thousands
+// of nodes at a time.
 
 const (
 	defaultReportWorkers = 64
-	reportTimeout        = 13 * time.Second // connect 3 s, read 10 s
-	reportRatio          = 0.75             // of bos_update_frequency
+	reportTimeout        = reporter.DefaultConnectTimeout + reporter.DefaultReadTimeout
 
 	// Between tries a reporter waits on the clock of the machine, but at least
 	// this long per earlier try, and never longer than the cap because of it.
@@ -25,10 +27,13 @@ const (
 	reportFloorCap = time.Second
 )
 
-// reporter sends the nodes' reports with a bounded number of goroutines, which
+// sendReport is one try to report.
+type sendReport func(context.Context, reporter.Report) reporter.Answer
+
+// reportQueue sends the nodes' reports with a bounded number of goroutines, which
 // exist only while there is something to send.
-type reporter struct {
-	send    func(ctx context.Context, xname, token string) (int, error)
+type reportQueue struct {
+	send    sendReport // nil: nodes report to nobody
 	max     int
 	queue   []pendingReport
 	running int
@@ -41,14 +46,33 @@ type pendingReport struct {
 	life uint32
 }
 
-// backoff is the reporter's wait before try n = 1, 2, …: 0, 2, 4, … 30 s.
-func backoff(try int) time.Duration {
-	return min(time.Duration(2*(try-1))*time.Second, 30*time.Second)
+// retry is a report that has not been accepted yet.
+type retry struct {
+	backoff reporter.Backoff
+	tries   int
+}
+
+// kernelLine is what the node's reporter reads from /proc/cmdline. The node has
+// loaded a kernel.
+func (n *node) kernelLine() reporter.CommandLine {
+	return reporter.ParseCommandLine(n.loaded.commandLine(n, ""))
+}
+
+// report is what the node has to say about itself, and how often; ok is false where
+// its reporter would have nothing to report, or would not know for whom. A period of
+// zero means once.
+func (n *node) report() (r reporter.Report, period time.Duration, ok bool) {
+	line := n.kernelLine()
+	r.ID, _ = line.Value(reporter.ParamXname)
+	r.BSSToken, _ = line.Value(reporter.ParamToken)
+	ttl, _ := line.Value(reporter.ParamTTL)
+	period, _ = reporter.Period(ttl) // right even where the TTL is not
+	return r, period, r.BSSToken != "" && reporter.CheckID(r.ID) == nil
 }
 
 // startReporter is the start of bos-reporter on a booted node. m.mu is held.
 func (m *Machine) startReporter(n *node) {
-	if n.loaded == nil || n.loaded.reportedToken() == "" || m.reporter.send == nil || m.use(n, "reporter_dead") != nil {
+	if n.loaded == nil || m.reports.send == nil || m.use(n, "reporter_dead") != nil {
 		m.idle(n)
 		return
 	}
@@ -67,10 +91,10 @@ func (m *Machine) enqueueReport(n *node) {
 	if m.ctx == nil || m.ctx.Err() != nil {
 		return
 	}
-	m.reporter.queue = append(m.reporter.queue, pendingReport{n, n.life})
-	if m.reporter.running < m.reporter.max {
-		m.reporter.running++
-		m.reporter.wg.Go(m.reportAll)
+	m.reports.queue = append(m.reports.queue, pendingReport{n, n.life})
+	if m.reports.running < m.reports.max {
+		m.reports.running++
+		m.reports.wg.Go(m.reportAll)
 	}
 }
 
@@ -78,101 +102,110 @@ func (m *Machine) enqueueReport(n *node) {
 func (m *Machine) reportAll() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	defer func() { m.reporter.running-- }()
-	for len(m.reporter.queue) > 0 && m.ctx.Err() == nil {
-		job := m.reporter.queue[0]
-		m.reporter.queue = m.reporter.queue[1:]
+	defer func() { m.reports.running-- }()
+	for len(m.reports.queue) > 0 && m.ctx.Err() == nil {
+		job := m.reports.queue[0]
+		m.reports.queue = m.reports.queue[1:]
 		if job.n.life != job.life {
 			continue // it went down meanwhile
 		}
-		xname, token := m.identity(job.n)
+		r, period, ok := job.n.report()
+		if !ok {
+			continue
+		}
+		m.twist(job.n, &r)
 		m.mu.Unlock()
-		status, err := m.reporter.send(m.ctx, xname, token)
+		answer := m.reports.send(m.ctx, r)
 		m.mu.Lock()
 		if job.n.life == job.life && m.ctx.Err() == nil {
-			m.reported(job.n, status, err)
+			m.reported(job.n, period, answer)
 		}
 	}
 }
 
-// identity is what the node says about itself. m.mu is held.
-func (m *Machine) identity(n *node) (xname, token string) {
-	xname, token = n.spec.Xname, n.loaded.reportedToken()
+// twist makes a node that lies do so. m.mu is held.
+func (m *Machine) twist(n *node, r *reporter.Report) {
 	if f := m.use(n, "reporter_wrong_token"); f != nil {
-		token = f.Value
+		r.BSSToken = f.Value
 	}
 	if f := m.use(n, "reporter_lies_xname"); f != nil {
-		xname = f.Value
+		r.ID = f.Value
 	}
-	return xname, token
 }
 
 // reported takes the answer to a report: accepted, or to be tried again for as
-// long as the node lives. m.mu is held.
-func (m *Machine) reported(n *node, status int, err error) {
-	if err == nil && status/100 == 2 {
+// long as the node lives. The period is a promise to BOS, whose actual-state TTL runs
+// on the wall clock: it is not scaled. m.mu is held.
+func (m *Machine) reported(n *node, period time.Duration, a reporter.Answer) {
+	if a.Outcome == reporter.Accepted {
 		m.count.reports++
-		first := !n.reported
-		n.reported, n.reportTry = true, 0
-		if period := n.loaded.period; period > 0 {
-			// The period is a promise to BOS, whose actual-state TTL runs on the
-			// wall clock: it is not scaled.
-			wait := time.Duration(reportRatio * float64(period))
-			if first {
-				wait = time.Duration(m.chance(n, "report") * float64(wait))
-			}
+		wait := period
+		if !n.reported {
+			wait = reporter.FirstWait(period, m.chance(n, "report"))
+		}
+		n.reported, n.retry = true, nil
+		if period > 0 {
 			m.afterNode(n, wait, func() { m.enqueueReport(n) })
 		}
 		return
 	}
 	m.count.reportRetries++
-	n.reportTry++
-	if n.reportTry == 1 || n.reportTry%16 == 0 {
-		m.log.Debug("report not accepted", "xname", n.spec.Xname, "status", status, "try", n.reportTry, "err", err)
+	if n.retry == nil {
+		n.retry = new(retry)
 	}
-	wait := m.scaled(m.backoff(n.reportTry + 1))
-	wait = max(wait, min(reportFloorCap, time.Duration(n.reportTry)*reportFloor))
+	n.retry.tries++
+	tries := n.retry.tries
+	if tries == 1 || tries%16 == 0 {
+		m.log.Debug("report not accepted", "xname", n.spec.Xname, "outcome", a.Outcome, "try", tries, "err", a.Text)
+	}
+	pause := n.retry.backoff.Next(a, m.chance(n, "backoff "+strconv.Itoa(tries)))
+	wait := max(m.scaled(pause), min(reportFloorCap, time.Duration(tries)*reportFloor))
+	wait = max(wait, min(pause, a.RetryAfter)) // the server asks in its own time, not in the machine's
 	m.afterNode(n, wait, func() { m.enqueueReport(n) })
 }
 
-// httpReport is the request that bos-reporter sends. Tokens in a
-// file are read for every report: they may be renewed.
-func httpReport(base, tokenFile string, workers int) (func(context.Context, string, string) (int, error), error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+// hookReport sends reports through Config.Report.
+func hookReport(hook func(ctx context.Context, xname, token string) (int, error)) sendReport {
+	return func(ctx context.Context, r reporter.Report) reporter.Answer {
+		status, err := hook(ctx, r.ID, r.BSSToken)
+		if err != nil {
+			return reporter.ReadAnswer(nil, err, r.BSSToken)
+		}
+		return reporter.Answer{Outcome: reporter.OutcomeOf(status), Status: status}
+	}
+}
+
+// httpReport sends reports to BOS. The nodes share connections.
+func httpReport(base, tokenFile string, workers int) (sendReport, error) {
+	if !strings.Contains(base, "://") {
 		return nil, fmt.Errorf("BOS URL %q: want http://HOST:PORT or https://HOST/PATH", base)
 	}
-	base = strings.TrimSuffix(base, "/")
-	client := &http.Client{
-		Timeout:   reportTimeout,
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: workers, MaxConnsPerHost: workers, IdleConnTimeout: 30 * time.Second},
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // the token must not leave the gateway
-		},
+	base, err := reporter.BaseURL(base, "", true)
+	if err != nil {
+		return nil, fmt.Errorf("BOS URL: %w", err)
 	}
-	return func(ctx context.Context, xname, token string) (int, error) {
-		body, err := json.Marshal(map[string]any{"id": xname, "actual_state": map[string]string{"bss_token": token}})
+	tokens := reporter.NoToken
+	if tokenFile != "" {
+		tokens = reporter.TokenFile(tokenFile)
+	}
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: workers, MaxConnsPerHost: workers, IdleConnTimeout: 30 * time.Second,
+	}
+	return func(ctx context.Context, r reporter.Report) reporter.Answer {
+		bearer, err := tokens.Token(ctx, false)
 		if err != nil {
-			return 0, err
+			return reporter.Answer{Outcome: reporter.NoCredentials, Text: err.Error()}
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPatch, base+"/v2/components/"+url.PathEscape(xname), bytes.NewReader(body))
+		ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+		defer cancel()
+		req, err := r.Request(ctx, base, bearer)
 		if err != nil {
-			return 0, err
+			return reporter.ReadAnswer(nil, err)
 		}
-		req.Header.Set("Content-Type", "application/json")
-		if tokenFile != "" {
-			bearer, err := os.ReadFile(tokenFile)
-			if err != nil {
-				return 0, fmt.Errorf("token file: %w", err)
-			}
-			req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(bearer)))
+		resp, err := transport.RoundTrip(req)
+		if err == nil && reporter.OutcomeOf(resp.StatusCode) == reporter.Accepted {
+			io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // keeps the connection; the content is of no interest
 		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return 0, err
-		}
-		defer resp.Body.Close()
-		io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // keeps the connection; the content is of no interest
-		return resp.StatusCode, nil
+		return reporter.ReadAnswer(resp, err, bearer, r.BSSToken)
 	}, nil
 }
