@@ -106,9 +106,15 @@ var (
 		noun:   "incarnation of session",
 		key:    func(k bos.TenantKey) string { return "bos:incarnation:" + k.DatabaseKey() },
 		label:  bos.TenantKey.String,
-		read:   func(data []byte) (s string, err error) { return s, json.Unmarshal(data, &s) },
+		read:   func(data []byte) (string, error) { return readOver("", data) },
 	}
 )
+
+// readOver decodes data over v.
+func readOver[V any](v V, data []byte) (V, error) {
+	err := json.Unmarshal(data, &v)
+	return v, err
+}
 
 func (k *kind[K, V]) encode(v *V) ([]byte, error) {
 	marshal := func() ([]byte, error) { return json.Marshal(v) }
@@ -146,7 +152,12 @@ func (k *kind[K, V]) decodePlain(data []byte) (v V, err error) {
 	if u, ok := any(&v).(json.Unmarshaler); ok { // the records of bos check the text themselves
 		return v, u.UnmarshalJSON(data)
 	}
-	return v, json.Unmarshal(data, &v)
+	if u, ok := any(&v).(json.Unmarshaler); ok {
+		err = u.UnmarshalJSON(data) // which checks all of it, so that json.Unmarshal need not do so before
+	} else {
+		err = json.Unmarshal(data, &v)
+	}
+	return v, err
 }
 
 // copy returns a value that shares nothing with v, the decoded data.

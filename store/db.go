@@ -23,9 +23,13 @@ type Config struct {
 type DB struct {
 	driver Driver
 	log    *slog.Logger
+	cache  componentCache
 }
 
-var _ Store = (*DB)(nil)
+var (
+	_ Store   = (*DB)(nil)
+	_ Querier = (*DB)(nil)
+)
 
 // New returns the store whose records d keeps. The DB owns d: closing the DB closes it.
 func New(d Driver, cfg Config) *DB {
@@ -33,7 +37,9 @@ func New(d Driver, cfg Config) *DB {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &DB{driver: d, log: log}
+	db := &DB{driver: d, log: log}
+	db.cache.db = db
+	return db
 }
 
 // Driver returns what the records are kept in, for tools that copy whole databases.
@@ -98,7 +104,10 @@ func (db *DB) Cursor() bos.Cursor { return db.driver.Feed().Cursor() }
 
 func (db *DB) Ping(ctx context.Context) error { return db.driver.Ping(ctx) }
 
-func (db *DB) Close() error { return db.driver.Close() }
+func (db *DB) Close() error {
+	db.cache.close()
+	return db.driver.Close()
+}
 
 // errLostRaces is why a write gives up when its time ends before it wins.
 func errLostRaces(ctx context.Context, what string) error {

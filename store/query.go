@@ -21,10 +21,14 @@ func QueryComponents(ctx context.Context, st Store, f bos.ComponentFilter) iter.
 	if q, ok := st.(Querier); ok {
 		return q.QueryComponents(ctx, f)
 	}
-	all := scanComponents(ctx, st, f)
+	return scanMatches(ctx, st, f)
+}
+
+// scanMatches is QueryComponents by reading records and looking at each.
+func scanMatches(ctx context.Context, st Store, f bos.ComponentFilter) iter.Seq2[bos.Component, error] {
 	return func(yield func(bos.Component, error) bool) {
 		n := 0
-		for c, err := range all {
+		for c, err := range scanComponents(ctx, st, f) {
 			if err != nil {
 				yield(c, err)
 				return

@@ -51,6 +51,7 @@ func Open(path string, cfg store.Config) (*store.DB, error) {
 
 // Driver is a store.Driver over one bbolt file.
 type Driver struct {
+	store.Touches
 	db     *bbolt.DB
 	feed   *store.Feed
 	leader chan struct{} // holds an element while somebody commits
@@ -297,6 +298,7 @@ func (d *Driver) commitQueue() {
 		err = nil
 	}
 	if err == nil {
+		d.Mark(applied)
 		d.feed.Publish(applied)
 	}
 	for _, r := range group {
@@ -356,6 +358,7 @@ func (d *Driver) Ping(ctx context.Context) error {
 
 // Close implements store.Driver. It waits for a commit that is being written.
 func (d *Driver) Close() error {
+	d.CloseTracks()
 	d.feed.Close()
 	return d.db.Close()
 }

@@ -22,6 +22,7 @@ func Open(cfg store.Config) *store.DB { return store.New(NewDriver(), cfg) }
 
 // Driver is a store.Driver over maps.
 type Driver struct {
+	store.Touches
 	feed *store.Feed
 
 	mu      sync.RWMutex
@@ -140,6 +141,7 @@ func (d *Driver) Commit(ctx context.Context, writes []store.Mutation, atomic boo
 	for _, w := range applied {
 		d.buckets[w.Bucket].set(w.Key, w.New)
 	}
+	d.Mark(applied)
 	d.feed.Publish(applied)
 	return lost, nil
 }
@@ -174,6 +176,7 @@ func (d *Driver) Close() error {
 	for _, b := range store.Buckets() {
 		d.buckets[b] = &bucket{values: map[string][]byte{}}
 	}
+	d.CloseTracks()
 	d.feed.Close()
 	return nil
 }

@@ -53,13 +53,17 @@ type Driver struct {
 	reads    []*redis.Client // by bucket
 	writes   *redis.Client   // database 6; never sends a command twice
 	tailing  *redis.Client   // database 6; waits for changes
+	tracks   tracks
 	stop     context.CancelFunc
 	tailed   sync.WaitGroup
 	closing  sync.Once
 	closeErr error
 }
 
-var _ store.Driver = (*Driver)(nil)
+var (
+	_ store.Driver  = (*Driver)(nil)
+	_ store.Tracker = (*Driver)(nil)
+)
 
 // OpenDriver is Open without the typed layer.
 func OpenDriver(ctx context.Context, url string, cfg Config) (*Driver, error) {
@@ -86,6 +90,7 @@ func OpenDriver(ctx context.Context, url string, cfg Config) (*Driver, error) {
 	ours := int(store.BucketOurs)
 	d.writes = t.client(tlsCfg, clientConfig{db: ours, pool: pool, retries: -1, onConnect: d.checkEpoch})
 	d.tailing = t.client(tlsCfg, clientConfig{db: ours, pool: 1, retries: -1, onConnect: d.checkEpoch})
+	d.tracks.client = t.client(tlsCfg, clientConfig{db: ours, pool: 2, retries: -1})
 
 	firstTry, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -170,7 +175,8 @@ func (d *Driver) Feed() *store.Feed { return d.feed }
 func (d *Driver) Close() error {
 	d.closing.Do(func() {
 		d.stop()
-		for _, c := range append([]*redis.Client{d.tailing, d.writes}, d.reads...) {
+		d.tracks.close()
+		for _, c := range append([]*redis.Client{d.tailing, d.writes, d.tracks.client}, d.reads...) {
 			if err := c.Close(); err != nil && d.closeErr == nil {
 				d.closeErr = err
 			}

@@ -88,6 +88,7 @@ func (d *Driver) catchUp(ctx context.Context) (string, error) {
 func (d *Driver) tail(ctx context.Context, last string) {
 	for ctx.Err() == nil {
 		streams, err := d.tailing.XRead(ctx, &redis.XReadArgs{Streams: []string{feedKey, last}, Count: tailBatch, Block: tailWait}).Result()
+		d.tracks.drain(ctx)
 		if errors.Is(err, redis.Nil) {
 			continue
 		}

@@ -25,7 +25,7 @@ var errInjected = errors.New("injected fault")
 // Faulty is a driver whose calls fail on demand. Wrap the driver of a store in one and make a new store of it.
 type Faulty struct {
 	store.Driver
-	// Next says what happens to the next call: "get", "scan", "commit" or "ping". It is called by whoever makes the call.
+	// Next says what happens to the next call: "get", "scan", "commit", "ping", "track" or "touched". It is called by whoever makes the call.
 	Next func(op string) Fault
 }
 
@@ -108,6 +108,32 @@ func (f *Faulty) race(ctx context.Context, writes []store.Mutation, atomic bool)
 		}
 	}
 	return lost, nil
+}
+
+// Track implements store.Tracker where the driver does.
+func (f *Faulty) Track(b store.Bucket) (store.Tracking, error) {
+	tracker, ok := f.Driver.(store.Tracker)
+	if !ok {
+		return nil, bos.ErrUnsupported
+	}
+	if f.Next("track") != None {
+		return nil, injected("track")
+	}
+	tracking, err := tracker.Track(b)
+	return &faultyTracking{tracking, f.Next}, err
+}
+
+type faultyTracking struct {
+	store.Tracking
+	next func(op string) Fault
+}
+
+// Touched implements store.Tracking.
+func (t *faultyTracking) Touched(ctx context.Context) ([]string, bool, error) {
+	if t.next("touched") != None {
+		return nil, false, injected("touched")
+	}
+	return t.Tracking.Touched(ctx)
 }
 
 // Ping implements store.Driver.
