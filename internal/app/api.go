@@ -17,6 +17,7 @@ type APIConfig struct {
 	Store     string
 	Upstreams Upstreams
 	ProxyPath string // prefix of links for requests that came through the gateway
+	Metrics   string // address to serve metrics on
 	LogLevel  string
 }
 
@@ -31,6 +32,7 @@ It boots nothing itself; bos-operator does.
 	cfg.Listen.Bind(f, "127.0.0.1:9000")
 	f.StringEnv(&cfg.Store, "store", "BOS_STORE", "", "database: "+StoreHelp+"; a URL with a password only from the environment")
 	f.StringEnv(&cfg.ProxyPath, "proxy-path", "PROXY_PATH", "", "path prefix under which a gateway exposes the API, for links")
+	f.StringEnv(&cfg.Metrics, "metrics-listen", "BOS_METRICS_LISTEN", "", metricsHelp)
 	f.StringEnv(&cfg.LogLevel, "log-level", "BOS_LOG_LEVEL", "INFO", "log level until the options are read")
 	cfg.Upstreams.Bind(f)
 	if err := f.parse(args, stderr, &cfg.Store); err != nil {
@@ -60,9 +62,14 @@ func RunAPI(ctx context.Context, cfg APIConfig, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	m := newMetrics()
+	if err := m.serve(ctx, cfg.Metrics, log); err != nil {
+		ln.Close()
+		return err
+	}
 	go live.follow(ctx, svc)
 	fmt.Fprintf(stderr, "listening on %s\n", cfg.Listen.URL(ln))
-	return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, log), log)
+	return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, m, log), log)
 }
 
 func newService(st store.Store, c Clients, log *slog.Logger) *bosserver.Service {
@@ -70,6 +77,6 @@ func newService(st store.Store, c Clients, log *slog.Logger) *bosserver.Service 
 }
 
 // newHandler returns the API with our pages. Its event streams end with ctx.
-func newHandler(ctx context.Context, svc *bosserver.Service, proxyPath string, log *slog.Logger) http.Handler {
-	return withPages(bosserver.NewHandler(svc, bosserver.HandlerConfig{ProxyPath: proxyPath, Log: log, Closing: ctx.Done()}))
+func newHandler(ctx context.Context, svc *bosserver.Service, proxyPath string, m *metrics, log *slog.Logger) http.Handler {
+	return withPages(bosserver.NewHandler(svc, bosserver.HandlerConfig{ProxyPath: proxyPath, Log: log, Closing: ctx.Done(), Observe: m.request}))
 }

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/operator"
 )
 
 func environment(vars map[string]string) func(string) string {
@@ -185,3 +188,42 @@ func (s optionsStub) Options(context.Context) (bos.Options, error) { return s.op
 func (s optionsStub) Settings(context.Context) (bos.Settings, error) {
 	return bos.DefaultSettings(), s.err
 }
+
+func TestMetrics(t *testing.T) {
+	m := newMetrics()
+	m.request("/v2/components/{component_id}", "PATCH", 200, 3e6)
+	m.add(&operator.Loop{Operator: idle{}})
+	m.pass(operator.PassInfo{Operator: "idle", Err: bos.ErrUnavailable})
+	srv := httptest.NewServer(m.handler())
+	defer srv.Close()
+	for _, row := range []struct {
+		path string
+		code int
+		want []string
+	}{
+		{"/metrics", 200, []string{
+			`bos_http_requests_total{code="200",method="PATCH",route="/v2/components/{component_id}"} 1`,
+			`bos_operator_passes_total{operator="idle",result="error"} 1`, `bos_operator_active{operator="idle"} 0`,
+		}},
+		{"/livez", 200, []string{"ok"}},
+		{"/readyz", 503, []string{"operator idle: not running"}},
+	} {
+		resp, err := http.Get(srv.URL + row.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		for _, want := range row.want {
+			if resp.StatusCode != row.code || !strings.Contains(string(body), want) {
+				t.Errorf("%s: %d without %q:\n%s", row.path, resp.StatusCode, want, body)
+			}
+		}
+	}
+}
+
+// idle is an operator without work.
+type idle struct{}
+
+func (idle) Name() string                             { return "idle" }
+func (idle) Run(context.Context, operator.Tick) error { return nil }

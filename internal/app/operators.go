@@ -28,6 +28,7 @@ type OperatorConfig struct {
 	Run       string // "all" or names joined by commas
 	Store     string // against a reference API server: where BSS tokens are recorded
 	Upstreams Upstreams
+	Metrics   string // address to serve metrics on
 	LogLevel  string
 }
 
@@ -46,6 +47,7 @@ The operators: `+strings.Join(builtin.Names(), ", "), getenv, stderr)
 	f.StringEnv(&cfg.CAFile, "ca-file", "BOS_CA_FILE", "", "PEM bundle of the authorities to trust for the API")
 	f.StringEnv(&cfg.Run, "run", "BOS_RUN", "all", "operators to run: all, or names joined by commas")
 	f.StringEnv(&cfg.Store, "store", "BOS_STORE", "", "only with a reference API server: its Redis, where power-on records BSS tokens")
+	f.StringEnv(&cfg.Metrics, "metrics-listen", "BOS_METRICS_LISTEN", "", metricsHelp)
 	f.StringEnv(&cfg.LogLevel, "log-level", "BOS_OPERATOR_LOG_LEVEL", "INFO", "log level until the options are read")
 	cfg.Upstreams.Bind(f)
 	if err := f.parse(args, stderr, &cfg.Store); err != nil {
@@ -101,9 +103,17 @@ func RunOperators(ctx context.Context, cfg OperatorConfig, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
+	m := newMetrics()
+	loops, err := newLoops(names, api, deps, m, log)
+	if err != nil {
+		return err
+	}
+	if err := m.serve(ctx, cfg.Metrics, log); err != nil {
+		return err
+	}
 	go live.follow(ctx, api)
 	log.Info("operators start", "api", cfg.API, "run", strings.Join(names, ","))
-	return runLoops(ctx, names, api, deps, log)
+	return runLoops(ctx, loops)
 }
 
 // deps hands the clients to the operators.
@@ -114,17 +124,27 @@ func (c Clients) deps(api bos.API, log *slog.Logger) builtin.Deps {
 	}
 }
 
-// runLoops runs one loop for each operator until ctx ends.
-func runLoops(ctx context.Context, names []string, api bos.API, deps builtin.Deps, log *slog.Logger) error {
+// newLoops makes a loop for each operator.
+func newLoops(names []string, api bos.API, deps builtin.Deps, m *metrics, log *slog.Logger) ([]*operator.Loop, error) {
 	deps.Transitions = builtin.NewTransitions(deps.Power)
 	holder := holderName()
-	g, ctx := errgroup.WithContext(ctx)
+	var loops []*operator.Loop
 	for _, name := range names {
 		op, err := builtin.New(name, deps)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		loop := &operator.Loop{Operator: op, API: api, Holder: holder, Log: log}
+		m.add(loop)
+		loops = append(loops, loop)
+	}
+	return loops, nil
+}
+
+// runLoops runs the loops until ctx ends.
+func runLoops(ctx context.Context, loops []*operator.Loop) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, loop := range loops {
 		g.Go(func() error { return loop.Run(ctx) })
 	}
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {

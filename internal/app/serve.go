@@ -23,6 +23,7 @@ type ServeConfig struct {
 	Seed       uint64
 	Upstreams  Upstreams
 	ProxyPath  string
+	Metrics    string // address to serve metrics on
 	LogLevel   string
 }
 
@@ -35,6 +36,7 @@ func (c *ServeConfig) Bind(f *Flags) {
 	f.Float64Var(&c.Speed, "speed", 1, "run the simulated machine so many times faster than a real one")
 	f.Uint64Var(&c.Seed, "seed", 1, "seed of the simulation's chances")
 	f.StringEnv(&c.ProxyPath, "proxy-path", "PROXY_PATH", "", "path prefix under which a gateway exposes the API, for links")
+	f.StringEnv(&c.Metrics, "metrics-listen", "BOS_METRICS_LISTEN", "", metricsHelp)
 	f.StringEnv(&c.LogLevel, "log-level", "BOS_LOG_LEVEL", "INFO", "log level until the options are read")
 	c.Upstreams.Bind(f)
 }
@@ -75,12 +77,16 @@ func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, std
 		return err
 	}
 	defer ln.Close()
+	m := newMetrics()
+	if err := m.serve(ctx, cfg.Metrics, log); err != nil {
+		return err
+	}
 	serve := func(ctx context.Context, svc *bosserver.Service) error {
 		fmt.Fprintf(stderr, "listening on %s\n", cfg.Listen.URL(ln))
-		return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, log), log)
+		return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, m, log), log)
 	}
 	if inv != nil {
-		sys, err := StartSimulated(ctx, SimulatedConfig{Store: cfg.Store, Inventory: inv, Speed: cfg.Speed, Seed: cfg.Seed, Log: log, Level: level})
+		sys, err := StartSimulated(ctx, SimulatedConfig{Store: cfg.Store, Inventory: inv, Speed: cfg.Speed, Seed: cfg.Seed, Log: log, Level: level, metrics: m})
 		if err != nil {
 			return err
 		}
@@ -102,9 +108,13 @@ func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, std
 		return err
 	}
 	svc := newService(st, clients, log)
+	loops, err := newLoops(builtin.Names(), svc, clients.deps(svc, log), m, log)
+	if err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { live.follow(gctx, svc); return nil })
 	g.Go(func() error { return serve(gctx, svc) })
-	g.Go(func() error { return runLoops(gctx, builtin.Names(), svc, clients.deps(svc, log), log) })
+	g.Go(func() error { return runLoops(gctx, loops) })
 	return g.Wait()
 }

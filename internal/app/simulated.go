@@ -26,6 +26,8 @@ type SimulatedConfig struct {
 	Faults    []string // as fleet.ParseFault reads them
 	Log       *slog.Logger
 	Level     *slog.LevelVar
+
+	metrics *metrics // nil = not kept
 }
 
 // Simulated is a running system. Its services listen on a loopback port, as real ones would.
@@ -39,6 +41,8 @@ type Simulated struct {
 	group *errgroup.Group
 	close func() error
 	log   *slog.Logger
+
+	metrics *metrics
 }
 
 // StartSimulated starts a system. It runs until ctx ends or Stop is called; call Stop in either case.
@@ -79,18 +83,28 @@ func StartSimulated(ctx context.Context, cfg SimulatedConfig) (*Simulated, error
 		return nil, err
 	}
 	s.API = newService(st, clients, cfg.Log)
+	s.metrics = cfg.metrics
+	if s.metrics == nil {
+		s.metrics = newMetrics()
+	}
+	loops, err := newLoops(builtin.Names(), s.API, clients.deps(s.API, cfg.Log), s.metrics, cfg.Log)
+	if err != nil {
+		ln.Close()
+		st.Close()
+		return nil, err
+	}
 
 	ctx, s.stop = context.WithCancel(ctx)
 	s.group, s.ctx = errgroup.WithContext(ctx)
 	s.group.Go(func() error { return s.Machine.Run(s.ctx) })
 	s.group.Go(func() error { return ServeHTTP(s.ctx, ln, s.Machine.Handler(), cfg.Log) })
 	s.group.Go(func() error { live.follow(s.ctx, s.API); return nil })
-	s.group.Go(func() error { return runLoops(s.ctx, builtin.Names(), s.API, clients.deps(s.API, cfg.Log), cfg.Log) })
+	s.group.Go(func() error { return runLoops(s.ctx, loops) })
 	return s, nil
 }
 
 // Handler serves the API of the system.
-func (s *Simulated) Handler() http.Handler { return newHandler(s.ctx, s.API, "", s.log) }
+func (s *Simulated) Handler() http.Handler { return newHandler(s.ctx, s.API, "", s.metrics, s.log) }
 
 // Context ends when a part of the system fails, or with the context it was started with.
 func (s *Simulated) Context() context.Context { return s.ctx }
