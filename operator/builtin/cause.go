@@ -12,10 +12,10 @@ import (
 // ours and begin with one of the following words, so that the status operator can take them back when they no longer
 // hold: texts of the reference it never clears (operators Q-59).
 const (
-	causeWaiting    = "waiting for "                            // a service that is away: one of the next three
-	causeWaitingPCS = causeWaiting + "PCS"                      //
-	causeWaitingCFS = causeWaiting + "CFS"                      //
-	causeWaitingHSM = causeWaiting + "HSM"                      //
+	causeWaiting    = "waiting for " // a service that is away: one of the next three
+	causeWaitingPCS = causeWaiting + "PCS"
+	causeWaitingCFS = causeWaiting + "CFS"
+	causeWaitingHSM = causeWaiting + "HSM"
 	causeUnreadable = "power state not readable: "              // PCS or the controller gives none
 	causeNoReport   = "powered on, but no boot report within "  // the last boot took too long
 	causeStillOff   = "power on accepted, but still off after " // the last power-on had no effect

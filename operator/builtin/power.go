@@ -28,6 +28,7 @@ type powerOperator struct {
 	hsmDown outage
 	strange map[bos.ComponentID]time.Time // since when HSM does not know them
 	resend  map[bos.ComponentID]bool      // to be commanded again within the same attempt
+	untold  []taskFailure                 // reasons that the components do not show yet
 }
 
 // Name implements operator.Operator.
@@ -50,20 +51,17 @@ func (p *powerOperator) settle(ctx context.Context, t operator.Tick) error {
 	if !next.IsZero() {
 		t.Sched.At(transitionKey, next)
 	}
-	var failed []taskFailure
-	for _, fs := range failures {
-		failed = append(failed, fs...)
-	}
-	if len(failed) == 0 && len(p.resend) == 0 {
+	p.untold = append(p.untold, failures...)
+	if len(p.untold) == 0 && len(p.resend) == 0 {
 		return nil
 	}
-	return p.tasksFailed(ctx, t, failed)
+	return p.tasksFailed(ctx, t)
 }
 
 // tasksFailed writes the reasons of failed tasks to those components for which they still matter.
-func (p *powerOperator) tasksFailed(ctx context.Context, t operator.Tick, failed []taskFailure) error {
+func (p *powerOperator) tasksFailed(ctx context.Context, t operator.Tick) error {
 	texts := map[bos.ComponentID]string{}
-	for _, f := range failed {
+	for _, f := range p.untold {
 		if f.resend {
 			p.resend[f.id] = true
 		} else {
@@ -82,6 +80,7 @@ func (p *powerOperator) tasksFailed(ctx context.Context, t operator.Tick, failed
 	if err != nil {
 		return err
 	}
+	p.untold = nil
 	var patches []bos.GuardedPatch
 	var again []bos.Component
 	for _, c := range found {
@@ -197,7 +196,7 @@ func (p *powerOperator) usable(ctx context.Context, t operator.Tick, found []bos
 		var patches []bos.GuardedPatch
 		for i := range found {
 			t.Sched.Retry(string(found[i].ID))
-			if lasting {
+			if text := found[i].ErrorText(); lasting && (text == "" || strings.HasPrefix(text, causeWaiting)) {
 				patches = say(patches, &found[i], waitingFor(causeWaitingHSM, err))
 			}
 		}

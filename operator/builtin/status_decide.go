@@ -15,12 +15,12 @@ import (
 type powerView int
 
 const (
-	powerUnread  powerView = iota // PCS was not asked, or gave no answer at all
-	powerIsOff                    //
-	powerIsOn                     // or unreadable for longer than the grace
-	powerHeld                     // unreadable, within the grace
-	powerAbsent                   // missing from one answer: may be an accident
-	powerMissing                  // missing for good
+	powerUnread powerView = iota // PCS was not asked, or gave no answer at all
+	powerIsOff
+	powerIsOn    // or unreadable for longer than the grace
+	powerHeld    // unreadable, within the grace
+	powerAbsent  // missing from one answer: may be an accident
+	powerMissing // missing for good
 )
 
 // configView is what the readings of a node's CFS record amount to.
@@ -117,7 +117,7 @@ func decideOff(c *bos.Component, f facts, o *bos.Options, now time.Time) verdict
 	wanted := c.DesiredArtifacts().Kernel != ""
 	turnedOn := f.sent == pcs.On && now.Sub(f.sentAt) < staleTime
 	switch {
-	case turnedOn && !(wanted && c.Action() == bos.ActionPoweringOn): // the picture may be older than our command
+	case turnedOn && (!wanted || c.Action() != bos.ActionPoweringOn): // the picture may be older than our command
 		return verdict{hold: true}
 	case !wanted:
 		return verdict{disable: true, off: true, settled: true}
@@ -218,14 +218,17 @@ func (v verdict) patch(c *bos.Component, f facts) (p bos.ComponentPatch, ok bool
 // success every text that is not the reference's; those it never clears (operators Q-59).
 func (v verdict) errorText(c *bos.Component, f facts) (text string, say bool) {
 	stored := c.ErrorText()
+	mine := hasAnyPrefix(stored, causeUnreadable, causeWaitingPCS, causeWaitingCFS)
 	switch {
+	case v.hold && stored != "" && !mine: // somebody gave a reason already
+		return "", false
 	case v.err != "":
 		return v.err, v.err != stored
 	case v.hold:
 		return "", false
 	case v.settled && v.override == "" && ours(stored):
 		return "", true
-	case f.text == "" && hasAnyPrefix(stored, causeUnreadable), hasAnyPrefix(stored, causeWaitingPCS, causeWaitingCFS):
+	case mine && (f.text == "" || !strings.HasPrefix(stored, causeUnreadable)):
 		return "", true
 	}
 	return "", false

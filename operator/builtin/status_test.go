@@ -82,6 +82,7 @@ var statusCases = []statusCase{
 		want:   `{"status":{"status_override":"","phase":""},"event_stats":` + zeroStats + `,"enabled":false,"error":""}`},
 	{name: "OP-021", power: pcs.PowerStatus{Error: "Component not found in component map."}, change: []change{override("on_hold")},
 		want: `{"status":{"status_override":"on_hold"},"error":"power state not readable: Component not found in component map."}`},
+	{name: "a reason that is there already stays", power: pcs.PowerStatus{State: "undefined"}, change: []change{phase("powering_on"), errorText("why")}},
 	{name: "OP-022", power: power("off"),
 		change: []change{override("failed"), phase("powering_on"), failedAction(bos.ActionPoweringOn, 500), errorText("e")},
 		want:   `{"status":{"status_override":"failed"},"enabled":false}`},

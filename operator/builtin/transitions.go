@@ -206,20 +206,17 @@ func unableToReserve(task pcs.Task) bool {
 
 // follow reads the open transitions that poster has started, where it is time, and returns the new failures and when
 // to come back; a zero time means that nothing is open.
-func (s *Transitions) follow(ctx context.Context, t operator.Tick, poster string) (failures map[pcs.TransitionID][]taskFailure, next time.Time) {
+func (s *Transitions) follow(ctx context.Context, t operator.Tick, poster string) (failures []taskFailure, next time.Time) {
 	for _, id := range s.due(poster) {
 		s.look(ctx, t, id, 0)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	failures = map[pcs.TransitionID][]taskFailure{}
 	for id, tr := range s.open {
 		if tr.poster != poster {
 			continue
 		}
-		if found := s.news(tr); len(found) > 0 {
-			failures[id] = found
-		}
+		failures = append(failures, s.news(tr)...)
 		switch {
 		case tr.done:
 			delete(s.open, id)
