@@ -173,12 +173,8 @@ func (p *process) RoundTrip(req *http.Request) (*http.Response, error) {
 	if p.watch.sends != nil && !p.watch.sends(p, r) {
 		p.kill()
 	}
-	// The request may leave a process that has been put to sleep by its watcher: it was on its way.
-	p.mu.Lock()
-	dead := p.dead
-	p.mu.Unlock()
-	if dead {
-		return nil, errDead
+	if err := p.rest(); err != nil { // the watcher may have put it to sleep
+		return nil, err
 	}
 	resp, err := p.world.net.send(req)
 	if err == nil && p.watch.answered != nil && !p.watch.answered(p, r) {
