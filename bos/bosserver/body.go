@@ -33,7 +33,25 @@ func (h *handler) readBody(w http.ResponseWriter, r *http.Request, op *operation
 	if err != nil {
 		return nil, release, err
 	}
+	if weight := min(int64(len(body)), maxWork); weight >= minWork {
+		if h.work.Acquire(r.Context(), weight) != nil {
+			return nil, release, tooBusy()
+		}
+		received := release
+		release = func() {
+			h.work.Release(weight)
+			received()
+		}
+	}
 	return body, release, checkBody(body, op.body)
+}
+
+// tooBusy is the answer when there is no memory for a body.
+func tooBusy() error {
+	return &bos.StatusError{
+		Status: http.StatusServiceUnavailable, Detail: "too many large requests at the same time; try again later",
+		RetryAfter: retryAfter, Err: bos.ErrUnavailable,
+	}
 }
 
 // isJSON reports whether a content type is application/json or application/*+json.
@@ -62,12 +80,18 @@ func checkBody(body []byte, s *schema) error {
 	return s.checkRequest(body)
 }
 
-// How a buffer begins and grows. What a caller announces and does not send takes up no more than its beginning, so that
+// bodyStart is how large a buffer begins. What a caller announces and does not send takes up no more than that, so that
 // slow callers cannot use up the memory of the others.
-const (
-	bodyStart = 64 << 10
-	bodyStep  = 4 << 20 // at a time, once it is large
-)
+const bodyStart = 64 << 10
+
+// bodyGrowth returns by how much a full buffer grows. Each step leaves a buffer behind, so there are few of them: towards
+// an announced length it grows fourfold, otherwise twofold.
+func bodyGrowth(size, announced, limit int64) int64 {
+	if announced > size {
+		return min(3*size, announced+1-size)
+	}
+	return max(min(size, 16<<20, limit+1-size), 512)
+}
 
 // receive reads a body of at most limit bytes, as long as the bodies of all requests fit into memory.
 func (h *handler) receive(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, release func(), err error) {
@@ -76,10 +100,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, limit int64) (
 	reserve := func(size int64) error {
 		if h.bodies.Add(size) > maxBodies {
 			h.bodies.Add(-size)
-			return &bos.StatusError{
-				Status: http.StatusServiceUnavailable, Detail: "too many large requests at the same time; try again later",
-				RetryAfter: retryAfter, Err: bos.ErrUnavailable,
-			}
+			return tooBusy()
 		}
 		reserved += size
 		return nil
@@ -95,7 +116,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, limit int64) (
 	src := http.MaxBytesReader(w, r.Body, limit)
 	for {
 		if len(body) == cap(body) {
-			grow := min(int64(cap(body)), bodyStep)
+			grow := bodyGrowth(int64(cap(body)), r.ContentLength, limit)
 			if err := reserve(grow); err != nil {
 				return nil, release, err
 			}

@@ -14,16 +14,20 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/bootorch/bosgo/bos"
 )
 
 // The limits of a request. See also HandlerConfig.RequestTimeout.
 const (
-	maxListBody  = 64 << 20  // lists of components
-	maxBody      = 16 << 20  // any other body
-	maxBodies    = 256 << 20 // bodies in memory at the same time
-	maxDepth     = 64        // of JSON
-	maxListItems = 1 << 17   // components in one request
+	maxListBody  = 64 << 20 // lists of components
+	maxBody      = 16 << 20 // any other body
+	maxBodies    = 96 << 20 // bodies in memory at the same time
+	maxWork      = 32 << 20 // bodies being worked on at the same time, which takes several times their size; a longer one is alone
+	minWork      = 1 << 20  // a body that is worked on at any time
+	maxDepth     = 64       // of JSON
+	maxListItems = 1 << 17  // components in one request
 )
 
 // HandlerConfig is what a handler works with beside its API. The zero value works.
@@ -52,7 +56,7 @@ type HandlerConfig struct {
 // NewHandler returns the HTTP API over s. Where s has a method Cursor() bos.Cursor, as Service has, answers carry it in
 // the header Bos-Revision.
 func NewHandler(s bos.API, cfg HandlerConfig) http.Handler {
-	h := &handler{api: s, doc: loadDocument(), cfg: cfg, log: cfg.Log}
+	h := &handler{api: s, doc: loadDocument(), cfg: cfg, log: cfg.Log, work: semaphore.NewWeighted(maxWork)}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -80,7 +84,8 @@ type handler struct {
 	cfg    HandlerConfig
 	log    *slog.Logger
 	cursor func() bos.Cursor
-	bodies atomic.Int64 // bytes of bodies in memory
+	bodies atomic.Int64        // bytes of bodies in memory
+	work   *semaphore.Weighted // bytes of large bodies being worked on
 }
 
 // route is one method of one path of the OpenAPI document.

@@ -266,13 +266,20 @@ func (w *walker) checkString(s *schema) *bos.FieldError {
 	return nil
 }
 
+// maxDigits is the longest text of a number that has bounds.
+const maxDigits = 1000
+
 func (w *walker) checkNumber(s *schema) *bos.FieldError {
 	start := w.i
 	w.i = skipValue(w.data, w.i)
 	if s.min == nil && s.max == nil {
 		return nil
 	}
-	n, _, err := big.ParseFloat(string(w.data[start:w.i]), 10, 64, big.ToNearestEven)
+	var n *big.Float
+	err := strconv.ErrRange
+	if w.i-start <= maxDigits { // reading a number takes the square of its length
+		n, _, err = big.ParseFloat(string(w.data[start:w.i]), 10, 64, big.ToNearestEven)
+	}
 	if err != nil {
 		return violation("%s is out of range", w.repr(start))
 	}

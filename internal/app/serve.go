@@ -81,6 +81,7 @@ func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, std
 	if err := m.serve(ctx, cfg.Metrics, log); err != nil {
 		return err
 	}
+	go limitMemory(ctx)
 	serve := func(ctx context.Context, svc *bosserver.Service) error {
 		fmt.Fprintf(stderr, "listening on %s\n", cfg.Listen.URL(ln))
 		return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, m, log), log)
