@@ -1,13 +1,13 @@
 package store
 
 import (
-	"bytes"
-	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/bootorch/bosgo/bos"
@@ -26,6 +26,7 @@ type componentCache struct {
 	tracking   Tracking   // nil = not begun
 	stale      map[string]struct{}
 	filled     bool
+	shared     map[artifactsKey]*bos.ArtifactFields
 
 	mu    sync.RWMutex // held briefly, inside refreshing when writing
 	byKey map[string]*cached
@@ -35,10 +36,19 @@ type componentCache struct {
 // cached is one component. It is replaced, never modified.
 type cached struct {
 	key string
-	raw []byte
+	sum [sha256.Size]byte // of the record, to know it again
 	c   bos.Component
 	ok  bool // false: corrupt
 }
+
+// artifactsKey is what boot artifacts say, for those that many nodes have in common.
+type artifactsKey struct {
+	kernel, parameters, initrd, timestamp             string
+	hasKernel, hasParameters, hasInitrd, hasTimestamp bool
+}
+
+// maxShared is how many boot artifacts are kept to be shared.
+const maxShared = 1000
 
 // QueryComponents implements Querier.
 func (db *DB) QueryComponents(ctx context.Context, f bos.ComponentFilter) iter.Seq2[bos.Component, error] {
@@ -66,6 +76,8 @@ func (db *DB) QueryComponents(ctx context.Context, f bos.ComponentFilter) iter.S
 	}
 }
 
+func byKey(e *cached, key string) int { return strings.Compare(e.key, key) }
+
 // query returns the components that match. The error matches bos.ErrUnsupported where the driver cannot tell what was
 // written.
 func (cc *componentCache) query(ctx context.Context, f *bos.ComponentFilter) ([]*cached, error) {
@@ -83,7 +95,7 @@ func (cc *componentCache) query(ctx context.Context, f *bos.ComponentFilter) ([]
 			}
 		}
 	} else if f.StartAfter != "" {
-		i, found := slices.BinarySearchFunc(candidates, string(f.StartAfter), func(e *cached, key string) int { return cmp.Compare(e.key, key) })
+		i, found := slices.BinarySearchFunc(candidates, string(f.StartAfter), byKey)
 		if found {
 			i++
 		}
@@ -154,70 +166,99 @@ func (cc *componentCache) refresh(ctx context.Context) error {
 
 // fill reads all components.
 func (cc *componentCache) fill(ctx context.Context) error {
-	byKey := map[string]*cached{}
+	found := map[string]*cached{}
 	var order []*cached
 	for e, err := range cc.db.driver.Scan(ctx, BucketComponents, "", 0) {
 		if err != nil {
 			return fmt.Errorf("read components: %w", err)
 		}
 		entry := cc.byKey[e.Key] // written under refreshing only
-		if entry == nil || !bytes.Equal(entry.raw, e.Value) {
-			entry = cc.decode(ctx, e.Key, e.Value)
+		if sum := sha256.Sum256(e.Value); entry == nil || entry.sum != sum {
+			entry = cc.decode(ctx, e.Key, e.Value, sum)
 		}
-		byKey[e.Key] = entry
+		found[e.Key] = entry
 		order = append(order, entry)
 	}
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
-	cc.byKey, cc.order = byKey, order
+	cc.byKey, cc.order = found, order
 	return nil
 }
 
-func (cc *componentCache) decode(ctx context.Context, key string, raw []byte) *cached {
+func (cc *componentCache) decode(ctx context.Context, key string, raw []byte, sum [sha256.Size]byte) *cached {
 	c, err := components.decode(key, raw)
 	if err != nil {
 		cc.db.log.WarnContext(ctx, "skipping corrupt record", "err", err)
+		return &cached{key: key, sum: sum}
 	}
-	return &cached{key: key, raw: raw, c: c, ok: err == nil}
+	if s := c.ActualState; s != nil {
+		s.BootArtifacts = cc.share(s.BootArtifacts)
+	}
+	if s := c.DesiredState; s != nil {
+		s.BootArtifacts = cc.share(s.BootArtifacts)
+	}
+	if s := c.StagedState; s != nil {
+		s.BootArtifacts = cc.share(s.BootArtifacts)
+	}
+	return &cached{key: key, sum: sum, c: c, ok: true}
+}
+
+// share returns artifacts that say the same as a, for many components to point to: they are most of a record.
+func (cc *componentCache) share(a *bos.ArtifactFields) *bos.ArtifactFields {
+	if a == nil || a.Extra != nil {
+		return a
+	}
+	key := artifactsKey{
+		kernel: bos.Value(a.Kernel), parameters: bos.Value(a.KernelParameters), initrd: bos.Value(a.Initrd), timestamp: string(bos.Value(a.Timestamp)),
+		hasKernel: a.Kernel != nil, hasParameters: a.KernelParameters != nil, hasInitrd: a.Initrd != nil, hasTimestamp: a.Timestamp != nil,
+	}
+	if known := cc.shared[key]; known != nil {
+		return known
+	}
+	if len(cc.shared) >= maxShared || cc.shared == nil {
+		cc.shared = map[artifactsKey]*bos.ArtifactFields{}
+	}
+	cc.shared[key] = a
+	return a
 }
 
 // apply takes in the present values of some keys.
 func (cc *componentCache) apply(ctx context.Context, keys []string, values [][]byte) {
 	fresh := make([]*cached, 0, len(keys))
+	var gone []string
 	for i, key := range keys {
 		old := cc.byKey[key]
-		switch {
-		case values[i] == nil && old != nil:
-			fresh = append(fresh, &cached{key: key}) // gone
-		case values[i] != nil && (old == nil || !bytes.Equal(old.raw, values[i])):
-			fresh = append(fresh, cc.decode(ctx, key, values[i]))
+		if values[i] == nil {
+			if old != nil {
+				gone = append(gone, key)
+			}
+			continue
+		}
+		if sum := sha256.Sum256(values[i]); old == nil || old.sum != sum {
+			fresh = append(fresh, cc.decode(ctx, key, values[i], sum))
 		}
 	}
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
-	moved := false
+	moved := len(gone) > 0
+	for _, key := range gone {
+		delete(cc.byKey, key)
+	}
 	for _, e := range fresh {
-		switch {
-		case e.raw == nil:
-			delete(cc.byKey, e.key)
+		if cc.byKey[e.key] == nil {
 			moved = true
-		case cc.byKey[e.key] == nil:
-			cc.byKey[e.key] = e
-			moved = true
-		default:
-			cc.byKey[e.key] = e
-			if !moved {
-				i, _ := slices.BinarySearchFunc(cc.order, e.key, func(e *cached, key string) int { return cmp.Compare(e.key, key) })
-				cc.order[i] = e
-			}
+		} else if !moved {
+			i, _ := slices.BinarySearchFunc(cc.order, e.key, byKey)
+			cc.order[i] = e
 		}
+		cc.byKey[e.key] = e
 	}
 	if moved {
 		cc.order = cc.order[:0]
 		for _, e := range cc.byKey {
 			cc.order = append(cc.order, e)
 		}
-		slices.SortFunc(cc.order, func(a, b *cached) int { return cmp.Compare(a.key, b.key) })
+		slices.SortFunc(cc.order, func(a, b *cached) int { return strings.Compare(a.key, b.key) })
 	}
 }
 
