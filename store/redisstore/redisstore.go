@@ -85,7 +85,7 @@ func OpenDriver(ctx context.Context, url string, cfg Config) (*Driver, error) {
 		pool = max(16, 8*runtime.GOMAXPROCS(0))
 	}
 	for _, b := range store.Buckets() {
-		d.reads = append(d.reads, t.client(tlsCfg, clientConfig{db: int(b), pool: pool, retries: 2}))
+		d.reads = append(d.reads, t.client(tlsCfg, clientConfig{db: int(b), pool: pool, retries: 1}))
 	}
 	ours := int(store.BucketOurs)
 	d.writes = t.client(tlsCfg, clientConfig{db: ours, pool: pool, retries: -1, onConnect: d.checkEpoch})
