@@ -169,25 +169,6 @@ func TestForComponentsFence(t *testing.T) {
 	}
 }
 
-// plain is a reference server: it knows no guarded patches.
-type plain struct {
-	*operatortest.BOS
-	deleteFirst bos.ComponentID
-}
-
-func (plain) PatchGuarded(context.Context, bos.GuardedPatches) (bos.GuardedResult, error) {
-	return bos.GuardedResult{}, bos.ErrUnsupported
-}
-
-func (p plain) PatchComponents(ctx context.Context, tenant string, ps []bos.ComponentPatch, skip bool) ([]bos.Component, error) {
-	if p.deleteFirst != "" {
-		if err := p.DeleteComponent(ctx, "", p.deleteFirst); err != nil {
-			return nil, err
-		}
-	}
-	return p.BOS.PatchComponents(ctx, tenant, ps, skip)
-}
-
 // failing is an API that refuses a batch with a certain component.
 type failing struct {
 	*operatortest.BOS
@@ -249,21 +230,5 @@ func TestWrite(t *testing.T) {
 			t.Errorf("error %v, want unavailable", err)
 		}
 		check(t, r, "x5", "x3", "x4")
-	})
-	t.Run("a reference server", func(t *testing.T) {
-		b, tick, patches := setup(t)
-		r, err := operator.Write(t.Context(), plain{BOS: b}, tick, patches)
-		if err != nil {
-			t.Fatal(err)
-		}
-		check(t, r, "x1 x2 x5", "x3", "x4")
-	})
-	t.Run("a reference server, deleted at the last moment", func(t *testing.T) {
-		b, tick, patches := setup(t)
-		r, err := operator.Write(t.Context(), plain{b, "x1"}, tick, patches[:2])
-		if err != nil {
-			t.Fatal(err)
-		}
-		check(t, r, "x2", "", "x1")
 	})
 }

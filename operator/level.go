@@ -11,9 +11,9 @@ var levels = map[string]slog.Level{
 	"ERROR": slog.LevelError, "CRITICAL": slog.LevelError + 4, "FATAL": slog.LevelError + 4,
 }
 
-// setLevel makes v follow the option, in any letter case. Empty means no change; an unknown name is logged and ignored.
+// SetLevel makes v follow the option, in any letter case. Empty means no change; an unknown name is logged and ignored.
 // The change is logged before at the old level and after at the new one. Source: BOS v2 operators, logging level.
-func setLevel(log *slog.Logger, v *slog.LevelVar, option string) {
+func SetLevel(log *slog.Logger, v *slog.LevelVar, option string) {
 	if option == "" {
 		return
 	}

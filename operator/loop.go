@@ -302,7 +302,7 @@ func (r *runner) refresh(ctx context.Context) error {
 		r.log.Warn("read settings: keeping the last ones", "err", err)
 	}
 	if r.Level != nil {
-		setLevel(r.log, r.Level, r.options.LoggingLevel)
+		SetLevel(r.log, r.Level, r.options.LoggingLevel)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -165,7 +166,8 @@ func holderName() string {
 // tokenRecorder writes token records straight into the database, as the reference's power-on operator does.
 type tokenRecorder struct{ st store.Store }
 
-// PutBootArtifacts records what a token stands for.
+// PutBootArtifacts records what a token stands for, and when.
 func (r tokenRecorder) PutBootArtifacts(ctx context.Context, token bos.BSSToken, a bos.BootArtifacts) error {
+	a.Timestamp = bos.Stamp(time.Now())
 	return r.st.BootArtifacts().Put(ctx, token, a)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/operator"
 )
 
 // optionsAPI is what following the options takes.
@@ -75,26 +76,11 @@ func (l *liveOptions) follow(ctx context.Context, api optionsAPI) {
 func (l *liveOptions) read(ctx context.Context, api optionsAPI) {
 	if o, err := api.Options(ctx); err == nil {
 		l.options.Store(&o)
-		l.applyLevel(o.LoggingLevel)
+		if l.level != nil {
+			operator.SetLevel(l.log, l.level, o.LoggingLevel)
+		}
 	}
 	if s, err := api.Settings(ctx); err == nil {
 		l.settings.Store(&s)
-	}
-}
-
-// applyLevel moves the log level to the option's, saying so at both levels as the reference does.
-func (l *liveOptions) applyLevel(name string) {
-	if l.level == nil || name == "" {
-		return
-	}
-	next, ok := ParseLevel(name)
-	if !ok {
-		l.log.Error("unknown logging level ignored", "logging_level", name)
-		return
-	}
-	if old := l.level.Level(); old != next {
-		l.log.Info("changing logging level", "from", old, "to", next)
-		l.level.Set(next)
-		l.log.Info("logging level changed", "from", old, "to", next)
 	}
 }
