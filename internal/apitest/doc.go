@@ -1,0 +1,3 @@
+// Package apitest runs the API server as a process of its own and does to it what happens in a machine room: it is
+// killed and stopped under load, its database goes away, and callers send what no client would.
+package apitest
