@@ -45,35 +45,42 @@ func New(d Driver, cfg Config) *DB {
 // Driver returns what the records are kept in, for tools that copy whole databases.
 func (db *DB) Driver() Driver { return db.driver }
 
-// Components implements Store; so do the methods below.
+// Components implements Store.
 func (db *DB) Components() Collection[bos.ComponentID, bos.Component] {
 	return &collection[bos.ComponentID, bos.Component]{db, components}
 }
 
+// Sessions implements Store.
 func (db *DB) Sessions() Collection[bos.TenantKey, bos.Session] {
 	return &collection[bos.TenantKey, bos.Session]{db, sessions}
 }
 
+// Templates implements Store.
 func (db *DB) Templates() Collection[bos.TenantKey, bos.SessionTemplate] {
 	return &collection[bos.TenantKey, bos.SessionTemplate]{db, templates}
 }
 
+// SavedStatuses implements Store.
 func (db *DB) SavedStatuses() Collection[bos.TenantKey, bos.ExtendedStatus] {
 	return &collection[bos.TenantKey, bos.ExtendedStatus]{db, statuses}
 }
 
+// BootArtifacts implements Store.
 func (db *DB) BootArtifacts() Collection[bos.BSSToken, bos.BootArtifacts] {
 	return &collection[bos.BSSToken, bos.BootArtifacts]{db, artifacts}
 }
 
+// Options implements Store.
 func (db *DB) Options() Singleton[bos.Options] {
 	return &singleton[bos.Options]{collection[struct{}, bos.Options]{db, options}}
 }
 
+// Settings implements Store.
 func (db *DB) Settings() Singleton[bos.Settings] {
 	return &singleton[bos.Settings]{collection[struct{}, bos.Settings]{db, settings}}
 }
 
+// Changes implements Store.
 func (db *DB) Changes(ctx context.Context, since bos.Cursor) iter.Seq2[bos.Change, error] {
 	if since.IsZero() {
 		since = db.Cursor()
@@ -98,12 +105,16 @@ func (db *DB) Changes(ctx context.Context, since bos.Cursor) iter.Seq2[bos.Chang
 	}
 }
 
+// Subscribe implements Store.
 func (db *DB) Subscribe(since bos.Cursor) *Subscription { return db.driver.Feed().Subscribe(since) }
 
+// Cursor implements Store.
 func (db *DB) Cursor() bos.Cursor { return db.driver.Feed().Cursor() }
 
+// Ping implements Store.
 func (db *DB) Ping(ctx context.Context) error { return db.driver.Ping(ctx) }
 
+// Close implements Store: it closes the driver. Closing again does nothing.
 func (db *DB) Close() error {
 	db.cache.close()
 	return db.driver.Close()

@@ -267,7 +267,10 @@ func testCollection[K comparable, V any](t *testing.T, coll store.Collection[K, 
 			t.Errorf("Scan, %s (-want +got):\n%s", row.name, diff)
 		}
 	}
-	for range coll.Scan(ctx, store.Page[K]{}) {
+	for _, err := range coll.Scan(ctx, store.Page[K]{}) {
+		if err != nil {
+			t.Errorf("Scan: %v", err)
+		}
 		break // a consumer may leave at any time
 	}
 
@@ -400,11 +403,11 @@ func testCopies(t *testing.T, st store.Store) {
 	got, _ := st.Components().Get(ctx, id)
 	spoil(&got)
 	check("Get returned")
-	for c := range st.Components().Scan(ctx, store.Page[bos.ComponentID]{}) {
+	for _, c := range collect(t, st.Components().Scan(ctx, store.Page[bos.ComponentID]{})) {
 		spoil(&c)
 	}
 	check("Scan yielded")
-	for c := range store.QueryComponents(ctx, st, bos.ComponentFilter{}) {
+	for _, c := range collect(t, store.QueryComponents(ctx, st, bos.ComponentFilter{})) {
 		spoil(&c)
 	}
 	check("QueryComponents yielded")
