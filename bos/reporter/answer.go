@@ -136,6 +136,8 @@ func failedTrip(err error) Answer {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
 		a.cause = "timeout"
+	case errors.Is(err, io.EOF):
+		a.Text = "the connection was closed before an answer came: " + err.Error()
 	default:
 		if op, ok := errors.AsType[*net.OpError](err); ok {
 			a.cause = fmt.Sprint(op.Op, op.Err)

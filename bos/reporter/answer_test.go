@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -77,5 +78,19 @@ func TestFailedTripEqual(t *testing.T) {
 	}
 	if c := failedTrip(os.ErrDeadlineExceeded); c.equal(a) || c.Outcome != Unreachable {
 		t.Errorf("time-out: %+v", c)
+	}
+}
+
+// TestClosedConnection: what a server of HTTPS does to a request in plain HTTP is worth more than the word EOF.
+func TestClosedConnection(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer srv.Close()
+	req, err := Report{"x1", testBSS}.Request(t.Context(), srv.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := new(Transport).RoundTrip(req)
+	if a := ReadAnswer(resp, err); a.Outcome != Unreachable || !strings.Contains(a.Text, "closed before an answer came") {
+		t.Errorf("%v: %q", a.Outcome, a.Text)
 	}
 }
