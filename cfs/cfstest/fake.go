@@ -2,7 +2,7 @@
 // ([Handler]), the conformance suite [Run] for implementations of cfs.ConfigClient, and a generated mock.
 package cfstest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock.go -package cfstest -source ../cfs.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock.go -package cfstest -source ../cfs.go
 
 import (
 	"context"

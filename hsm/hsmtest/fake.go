@@ -2,7 +2,7 @@
 // the conformance suite [Run] for implementations of hsm.Inventory, and a generated mock.
 package hsmtest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock.go -package hsmtest -source ../hsm.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock.go -package hsmtest -source ../hsm.go
 
 import (
 	"context"

@@ -2,7 +2,7 @@
 // ([Handler]), the conformance suite [Run] for implementations of pcs.PowerClient, and a generated mock.
 package pcstest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock.go -package pcstest -source ../pcs.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock.go -package pcstest -source ../pcs.go
 
 import (
 	"context"

@@ -3,7 +3,7 @@
 // MockDriver is for single calls.
 package storetest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock_driver.go -package storetest -source ../driver.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock_driver.go -package storetest -source ../driver.go
 
 import (
 	"context"

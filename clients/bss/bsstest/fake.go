@@ -2,7 +2,7 @@
 // ([Handler]), the conformance suite [Run] for implementations of bss.BootClient, and a generated mock.
 package bsstest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock.go -package bsstest -source ../bss.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock.go -package bsstest -source ../bss.go
 
 import (
 	"context"

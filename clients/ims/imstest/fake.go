@@ -2,7 +2,7 @@
 // ([Handler]), the conformance suite [Run] for implementations of ims.ImageClient, and a generated mock.
 package imstest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock.go -package imstest -source ../ims.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock.go -package imstest -source ../ims.go
 
 import (
 	"context"

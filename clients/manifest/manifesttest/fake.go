@@ -2,7 +2,7 @@
 // ([Handler]), the conformance suite [Run] for implementations of manifest.Reader, and a generated mock.
 package manifesttest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock.go -package manifesttest -source ../manifest.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock.go -package manifesttest -source ../manifest.go
 
 import (
 	"context"

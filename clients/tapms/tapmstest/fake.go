@@ -2,7 +2,7 @@
 // ([Handler]), the conformance suite [Run] for implementations of tapms.TenantClient, and a generated mock.
 package tapmstest
 
-//go:generate go run github.com/golang/mock/mockgen -write_package_comment=false -destination mock.go -package tapmstest -source ../tapms.go
+//go:generate go tool mockgen -write_package_comment=false -destination mock.go -package tapmstest -source ../tapms.go
 
 import (
 	"context"
