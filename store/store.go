@@ -1,8 +1,11 @@
 // Package store keeps the records of BOS: typed collections with atomic updates, a feed of changes and leases.
 //
 // A [Store] is what the API service works on. [New] makes one from a [Driver], which moves bytes and knows nothing of
-// BOS; memstore, boltstore and redisstore are such drivers. Wrap a Store, or write a Driver, to keep records elsewhere;
+// BOS; memstore, boltstore and redisstore bring one each. Wrap a Store, or write a Driver, to keep records elsewhere;
 // storetest.Run checks either.
+//
+// [QueryComponents] selects components; a DB answers it from memory, never older than the query, when its driver is a
+// [Tracker]. [Dump], [ParseDump] and [Restore] copy whole databases, package sanitize repairs old ones.
 package store
 
 import (
