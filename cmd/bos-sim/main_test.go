@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bootorch/bosgo/internal/app"
 )
 
 func noEnv(string) string { return "" }
@@ -51,8 +53,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--log-level", "loud"}, 2, "loud"},
 		{[]string{"--inventory", filepath.Join(t.TempDir(), "none.json")}, 1, "none.json"},
 		{[]string{"--inventory", cut}, 1, "offset 14 (line 1): file is empty or cut short"},
-		{[]string{"--listen", taken.Addr().String()}, 1, "is in use by another process: give another address"},
-		{[]string{"--listen", "nowhere"}, 1, "--listen nowhere"},
+		{[]string{"--listen", taken.Addr().String()}, 1, "is in use by another program"},
+		{[]string{"--listen", "nowhere"}, 2, `--listen "nowhere"`},
 	} {
 		code, stdout, stderr := lines(t, noEnv, tc.args...)
 		if code != tc.code || stdout != "" || !strings.HasPrefix(stderr, "bos-sim: ") || !strings.Contains(stderr, tc.want) || strings.Count(stderr, "\n") != 1 {
@@ -81,11 +83,11 @@ func TestEnvironment(t *testing.T) {
 	env := func(name string) string {
 		return map[string]string{"BOS_API_URL": "http://env", "BOS_TOKEN_FILE": "/env/token"}[name]
 	}
-	cfg, err := parse(nil, env, io.Discard)
-	if err != nil || cfg.bosAPI != "http://env" || cfg.tokenFile != "/env/token" || cfg.nodes != defaultNodes || cfg.speed != 1 || cfg.listen != "127.0.0.1:9100" {
+	cfg, err := app.ParseSimFlags(nil, env, io.Discard)
+	if err != nil || cfg.BOSAPI != "http://env" || cfg.TokenFile != "/env/token" || cfg.Nodes != 16 || cfg.Speed != 1 || cfg.Listen.Addr != "127.0.0.1:9100" {
 		t.Errorf("%+v %v", cfg, err)
 	}
-	if cfg, err = parse([]string{"--bos-api", "http://flag", "--inventory", "f"}, env, io.Discard); err != nil || cfg.bosAPI != "http://flag" || cfg.nodes != 0 {
+	if cfg, err = app.ParseSimFlags([]string{"--bos-api", "http://flag", "--inventory", "f"}, env, io.Discard); err != nil || cfg.BOSAPI != "http://flag" || cfg.Nodes != 0 {
 		t.Errorf("%+v %v", cfg, err)
 	}
 }
@@ -109,7 +111,7 @@ func TestServe(t *testing.T) {
 	go bos.Serve(listener)
 	defer bos.Close()
 
-	cfg, err := parse([]string{"--listen", "127.0.0.1:0", "--nodes", "2", "--speed", "0", "--bos-api", "http://" + listener.Addr().String(), "--fault", "post_hang:x1000c0s0b0n1"}, noEnv, io.Discard)
+	cfg, err := app.ParseSimFlags([]string{"--listen", "127.0.0.1:0", "--nodes", "2", "--speed", "0", "--bos-api", "http://" + listener.Addr().String(), "--fault", "post_hang:x1000c0s0b0n1"}, noEnv, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +119,7 @@ func TestServe(t *testing.T) {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- serve(ctx, cfg, w)
+		done <- app.RunSim(ctx, cfg, w)
 		w.Close()
 	}()
 	out := bufio.NewReader(r)
@@ -152,7 +154,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("report %q, want %q", got, want)
 	}
 	stop()
-	if err := <-done; err != nil {
+	if err := <-done; app.ExitCode("bos-sim", err, io.Discard) != app.ExitOK {
 		t.Errorf("stopped with %v", err)
 	}
 }

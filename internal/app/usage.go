@@ -70,21 +70,22 @@ func SignalContext(parent context.Context) (context.Context, context.CancelFunc)
 type Flags struct {
 	*flag.FlagSet
 	getenv func(string) string
+	help   func()
 	err    error
 }
 
-// NewFlags starts the flags of a program. intro is what --help says first.
-func NewFlags(name, intro string, getenv func(string) string, stderr io.Writer) *Flags {
+// NewFlags starts the flags of a program. intro is what --help says first, to w; nothing else is written there.
+func NewFlags(name, intro string, getenv func(string) string, w io.Writer) *Flags {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	f := &Flags{FlagSet: fs, getenv: getenv}
-	fs.Usage = func() {
-		fmt.Fprintf(stderr, "%s\n\nFlags:\n", strings.TrimSpace(intro))
-		fs.SetOutput(stderr)
+	fs.Usage = func() {} // it would come with each mistake, too
+	help := func() {
+		fmt.Fprintf(w, "%s\n\nFlags:\n", strings.TrimSpace(intro))
+		fs.SetOutput(w)
 		fs.PrintDefaults()
 		fs.SetOutput(io.Discard)
 	}
-	return f
+	return &Flags{FlagSet: fs, getenv: getenv, help: help}
 }
 
 // StringEnv defines a string flag whose default is the environment variable env, or else def.
@@ -118,6 +119,7 @@ func (f *Flags) Parse(args []string) error {
 	err := f.FlagSet.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
+		f.help()
 		return err
 	case err != nil:
 		return UsageErrorf("%v (see %s --help)", err, f.Name())
