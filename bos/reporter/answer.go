@@ -19,27 +19,27 @@ import (
 type Outcome int
 
 const (
-	// Accepted: 2xx, BOS has the report.
+	// Accepted is 2xx: BOS has the report.
 	Accepted Outcome = iota
-	// Conflict: 409, BOS is about to act on the node and takes no actual state now. Not a fault.
+	// Conflict is 409: BOS is about to act on the node and takes no actual state now. Not a fault.
 	Conflict
-	// Unknown: 404, BOS has no such component yet, or there is no BOS behind the gateway.
+	// Unknown is 404: BOS has no such component yet, or there is no BOS behind the gateway.
 	Unknown
-	// Refused: 401 or 403, the credentials did not suffice.
+	// Refused is 401 or 403: the credentials did not suffice.
 	Refused
-	// Rejected: any other 4xx but 429.
+	// Rejected is any other 4xx but 429.
 	Rejected
-	// Busy: 429, 5xx and anything else that is not HTTP as we know it.
+	// Busy is 429, 5xx and anything else that is not HTTP as we know it.
 	Busy
-	// Redirected: 3xx. The token must not leave the gateway, so redirects are not followed.
+	// Redirected is 3xx. The token must not leave the gateway, so redirects are not followed.
 	Redirected
-	// Unreachable: there was no answer: name resolution, connection, time-out.
+	// Unreachable means that there was no answer: name resolution, connection, time-out.
 	Unreachable
-	// Untrusted: the gateway's certificate does not verify, or the CA file cannot be read.
+	// Untrusted means that the gateway's certificate does not verify, or the CA file cannot be read.
 	Untrusted
-	// NoCredentials: no token provider gave a token. Nothing was sent.
+	// NoCredentials means that no token provider gave a token. Nothing was sent.
 	NoCredentials
-	// Unreadable: the kernel command line cannot be read. Nothing was sent.
+	// Unreadable means that the kernel command line cannot be read. Nothing was sent.
 	Unreadable
 )
 

@@ -9,7 +9,7 @@ import (
 // Parameters that BOS and BSS put on a node's kernel command line.
 const (
 	ParamXname   = "xname"                // the component's id
-	ParamToken   = "bss_referral_token"   // what to report
+	ParamToken   = "bss_referral_token"   //nolint:gosec // what to report: the name of a parameter
 	ParamTTL     = "bos_update_frequency" // the option component_actual_state_ttl when the node booted
 	ParamLog     = "bos_log_level"        // log level of the reporter
 	ParamSession = "bos_session_id"       // written by BOS v1 only; shown, never used

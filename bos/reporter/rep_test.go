@@ -549,7 +549,7 @@ func TestREP(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				buckets[time.Since(start)/bucket]++
-				return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup

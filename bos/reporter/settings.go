@@ -18,7 +18,7 @@ const (
 	ConfigFile      = "/etc/bos-reporter.conf"
 	KernelCmdline   = "/proc/cmdline"
 	XnameFile       = "/etc/cray/xname"
-	TokenHelper     = "/opt/cray/auth-utils/bin/get-auth-token"
+	TokenHelper     = "/opt/cray/auth-utils/bin/get-auth-token" //nolint:gosec // a path
 	SpireAgentLink  = "/usr/bin/bos-reporter-spire-agent"
 	SpireAgentSock  = "/var/lib/spire/agent.sock"
 	StatusDirectory = "/run/bos-reporter"

@@ -26,10 +26,10 @@ func BootSleep(ctx context.Context, d time.Duration) {
 	}
 	defer f.Close()
 	// A deadline in the past ends the read at once.
-	stop := context.AfterFunc(ctx, func() { f.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var expirations [8]byte
-	f.Read(expirations[:])
+	_, _ = f.Read(expirations[:])
 }
 
 // bootTimer returns a file that becomes readable after d.
@@ -39,8 +39,8 @@ func bootTimer(d time.Duration) (*os.File, error) {
 		return nil, errno
 	}
 	f := os.NewFile(fd, "timerfd")
-	spec := struct{ interval, value syscall.Timespec }{value: syscall.NsecToTimespec(int64(max(d, 1)))} // 0 would disarm it
-	_, _, errno = syscall.Syscall6(syscall.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
+	spec := struct{ interval, value syscall.Timespec }{value: syscall.NsecToTimespec(int64(max(d, 1)))}         // 0 would disarm it
+	_, _, errno = syscall.Syscall6(syscall.SYS_TIMERFD_SETTIME, fd, 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0) //nolint:gosec // the pattern that package unsafe allows
 	if errno != 0 {
 		f.Close()
 		return nil, errno

@@ -89,7 +89,7 @@ func TestSpireSocketErrors(t *testing.T) {
 			w.Header().Set("Grpc-Status", "7")
 			w.Header().Set("Grpc-Message", "no identity issued")
 		}},
-		{"not found", "404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }},
+		{"not found", "404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }},
 		{"short message", "not a gRPC message", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
 			w.Write([]byte{0, 0, 0, 1, 0, 1})
@@ -122,7 +122,7 @@ func FuzzReadSVIDs(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		svids, err := readSVIDs(b)
 		for _, s := range svids {
-			if err == nil && !(bytes.Contains(b, []byte(s.ID)) && bytes.Contains(b, []byte(s.Token))) {
+			if err == nil && (!bytes.Contains(b, []byte(s.ID)) || !bytes.Contains(b, []byte(s.Token))) {
 				t.Errorf("%q is not from %q", s, b)
 			}
 		}

@@ -202,7 +202,7 @@ func (c *command) runForever(ctx context.Context, s *reporter.Settings) int {
 
 		running, cancel := context.WithCancel(ctx)
 		var wg sync.WaitGroup
-		wg.Go(func() { r.Run(running) })
+		wg.Go(func() { _ = r.Run(running) })
 		if next := c.reload(running, signals, r, log); next != nil {
 			s = next
 		}
@@ -263,7 +263,10 @@ func (c *command) status() int {
 		return exitFailed
 	}
 	if c.json {
-		json.NewEncoder(c.stdout).Encode(s)
+		if err := json.NewEncoder(c.stdout).Encode(s); err != nil {
+			fmt.Fprintf(c.stderr, "bos-reporter: %v\n", err)
+			return exitFailed
+		}
 		return exitOK
 	}
 	now := time.Now()
@@ -284,11 +287,11 @@ func when(t *time.Time, now time.Time) string {
 		return "none"
 	}
 	text := t.Local().Format(time.RFC3339)
-	if d := now.Sub(*t).Round(time.Second); d >= 0 {
-		return fmt.Sprintf("%s (%v ago)", text, d)
-	} else {
+	d := now.Sub(*t).Round(time.Second)
+	if d < 0 {
 		return fmt.Sprintf("%s (in %v)", text, -d)
 	}
+	return fmt.Sprintf("%s (%v ago)", text, d)
 }
 
 func buildVersion() string {

@@ -143,7 +143,7 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if resp.StatusCode != 200 {
+		if resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s %s = %d", method, path, resp.StatusCode)
 		}
 		return resp.Header

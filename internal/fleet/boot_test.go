@@ -568,7 +568,7 @@ func TestRunStops(t *testing.T) {
 		if err := <-result; !errors.Is(err, why) {
 			t.Errorf("Run = %v", err)
 		}
-		if p := <-hanging; p != http.ErrAbortHandler {
+		if p := <-hanging; p != http.ErrAbortHandler { //nolint:errorlint // what net/http asks for, as it is
 			t.Errorf("a request into a black hole ended with %v", p)
 		}
 		if m.Run(t.Context()) == nil {

@@ -66,7 +66,7 @@ func queryBool(q url.Values, name string) (*bool, error) {
 	case "false":
 		return no, nil
 	}
-	return nil, fmt.Errorf("Wrong type, expected 'boolean' for query parameter '%s'", name)
+	return nil, fmt.Errorf("Wrong type, expected 'boolean' for query parameter '%s'", name) //nolint:staticcheck // the words of CFS
 }
 
 func (m *Machine) cfsGetAll(w http.ResponseWriter, r *http.Request) {

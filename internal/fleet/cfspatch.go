@@ -40,7 +40,7 @@ func (names cfsNames) parse(data json.RawMessage) (*cfsChange, error) {
 	p := &cfsChange{}
 	for name, raw := range members {
 		if bytes.Equal(raw, []byte("null")) {
-			return nil, fmt.Errorf("None is not of the type of '%s'", name)
+			return nil, fmt.Errorf("None is not of the type of '%s'", name) //nolint:staticcheck // the words of CFS
 		}
 		var err error
 		switch name {
@@ -67,9 +67,9 @@ func (names cfsNames) parse(data json.RawMessage) (*cfsChange, error) {
 				p.StateAppend = &(*one)[0]
 			}
 		case "configurationStatus", "configuration_status", "desired_state", "desiredState", "logs":
-			return nil, fmt.Errorf("Property is read-only - '%s'", name)
+			return nil, fmt.Errorf("Property is read-only - '%s'", name) //nolint:staticcheck // the words of CFS
 		default:
-			return nil, fmt.Errorf("Additional properties are not allowed ('%s' was unexpected)", name)
+			return nil, fmt.Errorf("Additional properties are not allowed ('%s' was unexpected)", name) //nolint:staticcheck // the words of CFS
 		}
 		if err != nil {
 			return nil, fmt.Errorf("'%s': %w", name, err)

@@ -103,7 +103,7 @@ func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *ht
 // outage is a request to a service that is down. A refused connection can only be
 // shown as one that breaks: the address is shared with the other services.
 func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.Request) {
-	io.Copy(io.Discard, r.Body)
+	_, _ = io.Copy(io.Discard, r.Body)
 	switch mode {
 	case "blackhole":
 		m.wait(r, 24*time.Hour)
@@ -114,19 +114,19 @@ func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.
 	case "502html":
 		a.header.Set("Content-Type", "text/html")
 		a.WriteHeader(http.StatusBadGateway)
-		io.WriteString(a, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
+		_, _ = io.WriteString(a, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
 	case "reset_mid_body":
 		a.WriteHeader(http.StatusOK)
 		a.record()
 		a.header.Set("Content-Type", "application/json")
 		a.begin(w, 1000)
-		io.WriteString(w, `{"`)
+		_, _ = io.WriteString(w, `{"`)
 		http.NewResponseController(w).Flush()
 		abort()
 	default:
 		a.header.Set("Content-Type", "text/plain")
 		a.WriteHeader(http.StatusServiceUnavailable)
-		io.WriteString(a, "no healthy upstream")
+		_, _ = io.WriteString(a, "no healthy upstream")
 	}
 }
 

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestS3(t *testing.T) {
 	if h.Get("ETag") != `"5d41402abc4b2a76b9719d911017c592"` {
 		t.Errorf("ETag %s", h.Get("ETag"))
 	}
-	r := httptest.NewRequest("PUT", "/s3/mine/chunked", strings.NewReader("5;chunk-signature=0\r\nhello\r\n0;chunk-signature=0\r\n\r\n"))
+	r := httptest.NewRequest(http.MethodPut, "/s3/mine/chunked", strings.NewReader("5;chunk-signature=0\r\nhello\r\n0;chunk-signature=0\r\n\r\n"))
 	r.Header.Set("X-Amz-Content-Sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
 	m.Handler().ServeHTTP(httptest.NewRecorder(), r)
 	for _, key := range []string{"a/b", "chunked"} {

@@ -169,7 +169,7 @@ func FuzzParseInventory(f *testing.F) {
 
 func TestXnames(t *testing.T) {
 	for in, want := range map[string]string{
-		"x03000c00s01b00n0": "x3000c0s1b0n0", "X1000C7S7B1N3": "x1000c7s7b1n3", " x1000c0s10b0n0 ": "x1000c0s10b0n0", "x1000c0s00b0n0": "x1000c0s0b0n0", "": "", "0": "0", "000": "0",
+		"x03000c00s01b00n0": "x3000c0s1b0n0", "X1000C7S7B1N3": "x1000c7s7b1n3", "\tx1000c0s10b0n0\n": "x1000c0s10b0n0", "x1000c0s00b0n0": "x1000c0s0b0n0", "": "", "0": "0", "000": "0",
 	} {
 		if got := canonical(in); got != want {
 			t.Errorf("canonical(%q) = %q, want %q", in, got, want)

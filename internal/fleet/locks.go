@@ -245,7 +245,7 @@ func (m *Machine) lockRequest(w http.ResponseWriter, r *http.Request) (nodes []*
 // rigid reports whether a request is all or nothing, which is the default.
 func rigid(q url.Values) bool { return !strings.EqualFold(q.Get("processingmodel"), "flexible") }
 
-var errNoComponent = errors.New("Component not found")
+var errNoComponent = errors.New("Component not found") //nolint:staticcheck // the words of HSM
 
 // lockChange applies a change to each node; a text is why it did not work. In a
 // rigid request the first obstacle undoes what came before.

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func TestOneService(t *testing.T) {
 	m := newMachine(t, Config{Nodes: 1})
 	for _, name := range Services() {
 		w := httptest.NewRecorder()
-		m.Service(name).ServeHTTP(w, httptest.NewRequest("GET", "/hsm/v2/groups", nil))
+		m.Service(name).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/hsm/v2/groups", nil))
 		if (w.Code == 200) != (name == "hsm") {
 			t.Errorf("%s answers %d for HSM", name, w.Code)
 		}

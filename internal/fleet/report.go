@@ -202,9 +202,9 @@ func httpReport(base, tokenFile string, workers int) (sendReport, error) {
 		if err != nil {
 			return reporter.ReadAnswer(nil, err)
 		}
-		resp, err := transport.RoundTrip(req)
+		resp, err := transport.RoundTrip(req) //nolint:bodyclose // ReadAnswer does
 		if err == nil && reporter.OutcomeOf(resp.StatusCode) == reporter.Accepted {
-			io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // keeps the connection; the content is of no interest
+			_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // keeps the connection; the content is of no interest
 		}
 		return reporter.ReadAnswer(resp, err, bearer, r.BSSToken)
 	}, nil
