@@ -58,7 +58,7 @@ The service is found at --api or $BOS_API_URL (default http://127.0.0.1:9000).`,
 	pf.StringVarP(&e.output, "output", "o", "table", "output: table, json or yaml")
 	pf.DurationVar(&e.timeout, "timeout", 30*time.Second, "give up on a request after this long")
 
-	root.AddCommand(newDemo(e), newServe(e), newBench(e), newRole(e), newHealth(e), newVersion(e), newOptions(e), newTemplates(e), newSessions(e), newComponents(e), newEvents(e))
+	root.AddCommand(newDemo(e), newServe(e), newBackup(e), newRestore(e), newMigrate(e), newSanitize(e), newBench(e), newRole(e), newHealth(e), newVersion(e), newOptions(e), newTemplates(e), newSessions(e), newComponents(e), newEvents(e))
 	return root
 }
 

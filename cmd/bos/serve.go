@@ -1,6 +1,8 @@
 package main
 
 import (
+	"flag"
+
 	"github.com/spf13/cobra"
 
 	"github.com/bootorch/bosgo/internal/app"
@@ -23,5 +25,6 @@ are found at the upstream URLs, or simulated with --simulate or --inventory.`,
 		},
 	}
 	c.Flags().AddGoFlagSet(f.FlagSet)
+	f.VisitAll(func(def *flag.Flag) { c.Flags().Lookup(def.Name).DefValue = def.DefValue }) // not what the environment says
 	return c
 }

@@ -103,6 +103,7 @@ func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, std
 		return err
 	}
 	defer st.Close()
+	offerBackups(ctx, cfg.Store, st, log)
 	live := newLiveOptions(level, log)
 	clients, err := cfg.Upstreams.clients(live, log)
 	if err != nil {

@@ -39,6 +39,9 @@ func redactURL(raw string) string {
 		scheme, _, _ := strings.Cut(raw, ":")
 		return scheme + ":…"
 	}
+	if u.RawQuery != "" {
+		u.RawQuery = "…" // it may hold the password of the sentinels
+	}
 	return u.Redacted()
 }
 
@@ -46,11 +49,11 @@ func redactURL(raw string) string {
 // can read it.
 func hasPassword(raw string) bool {
 	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
-		return false
+	if err != nil {
+		return strings.Contains(raw, "@")
 	}
 	_, ok := u.User.Password()
-	return ok
+	return ok || u.Query().Has("sentinel_password")
 }
 
 // DefaultStore returns the URL of the embedded store in the user's state directory.

@@ -90,10 +90,10 @@ func NewFlags(name, intro string, getenv func(string) string, w io.Writer) *Flag
 
 // StringEnv defines a string flag whose default is the environment variable env, or else def.
 func (f *Flags) StringEnv(p *string, name, env, def, usage string) {
-	if v := f.getenv(env); v != "" {
-		def = v
-	}
 	f.StringVar(p, name, def, fmt.Sprintf("%s [$%s]", usage, env))
+	if v := f.getenv(env); v != "" {
+		*p = v // not the default that --help prints: it may be secret
+	}
 }
 
 // parse is Parse for the programs with a main of their own: --version prints the release, and a store URL with a
