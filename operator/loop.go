@@ -43,7 +43,8 @@ const (
 // followed by a full one after a back-off of 1 s doubling up to the period.
 //
 // Changes that the operator made itself do not wake it, so a pass over an unchanged world must write nothing. Bursts
-// are collected for a few milliseconds, and after a pass the loop rests as long as the pass took, 5 ms to 1 s.
+// are collected for a few milliseconds, and after a pass the loop rests: as long as a full pass took, a quarter of the
+// time of one over single ids, 5 ms to 1 s.
 //
 // Set the exported fields before Run and leave them alone afterwards.
 type Loop struct {
@@ -212,7 +213,7 @@ func (r *runner) work(ctx context.Context, fence Fence) {
 			return
 		}
 		end := time.Now()
-		rested = end.Add(min(max(end.Sub(start), minPause), maxPause))
+		rested = end.Add(rest(t.Full(), end.Sub(start)))
 		period := r.period()
 		if t.Full() {
 			poll = start.Add(period)
@@ -228,6 +229,15 @@ func (r *runner) work(ctx context.Context, fence Fence) {
 		}
 		r.observe(t, start, end, err)
 	}
+}
+
+// rest is the pause after a pass. A full pass costs what exists, however little has changed, so the loop rests as long
+// as it took. A pass over ids costs what changed: putting more of them into one saves little, and keeps each waiting.
+func rest(full bool, took time.Duration) time.Duration {
+	if !full {
+		took /= 4
+	}
+	return min(max(took, minPause), maxPause)
 }
 
 // await waits until a pass is due: at poll, when something is in the inbox, or when a scheduled time has come; but not
@@ -275,8 +285,10 @@ func (r *runner) pass(ctx context.Context, t Tick) (err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	if err := r.refresh(ctx); err != nil {
-		return err
+	if t.Full() || !r.haveOpts { // a change of either makes a full pass
+		if err := r.refresh(ctx); err != nil {
+			return err
+		}
 	}
 	t.Options, t.Settings = r.options, r.settings
 	return r.Operator.Run(ctx, t)

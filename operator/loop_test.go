@@ -371,22 +371,31 @@ func TestLoopWakes(t *testing.T) {
 			})
 		})
 	}
-	t.Run("the loop rests as long as the pass took", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			p := start(t, func(api *fakeAPI, p *probe) {
-				p.run = func(context.Context, operator.Tick) error {
-					time.Sleep(20 * time.Millisecond)
-					return nil
+	for _, tc := range []struct {
+		name   string
+		change bos.Change
+		want   time.Duration // between the starts of two passes of 40 ms
+	}{
+		{"the loop rests as long as a full pass took", bos.Change{Kind: bos.ChangeResync}, 80 * time.Millisecond},
+		{"the loop rests a quarter of the time of a pass over ids", enabled("a"), 50 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := start(t, func(api *fakeAPI, p *probe) {
+					p.run = func(context.Context, operator.Tick) error {
+						time.Sleep(40 * time.Millisecond)
+						return nil
+					}
+					api.publish(tc.change)
+					time.Sleep(10 * time.Millisecond)
+					api.publish(enabled("b"))
+				})
+				if got := p.starts(); len(got) != 4 || got[3]-got[2] != tc.want {
+					t.Errorf("passes at %v, want the last %s after the third", got, tc.want)
 				}
-				api.publish(enabled("a"))
-				time.Sleep(10 * time.Millisecond)
-				api.publish(enabled("b"))
 			})
-			if got := p.starts(); len(got) != 4 || got[3]-got[2] != 40*time.Millisecond {
-				t.Errorf("passes at %v, want the last 40 ms after the third", got)
-			}
 		})
-	})
+	}
 }
 
 func many(n int, make func(string) bos.Change) []bos.Change {

@@ -35,7 +35,7 @@ type Periodic interface {
 // Tick is all that one pass may know besides what it reads.
 type Tick struct {
 	Now      time.Time    // the start of the pass; decisions use this, not time.Now
-	Options  bos.Options  // read once per pass
+	Options  bos.Options  // read for each full pass, of which a change of them makes one
 	Settings bos.Settings // likewise
 	Log      *slog.Logger // carries the operator name; never nil
 
