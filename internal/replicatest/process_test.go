@@ -195,7 +195,7 @@ func until(t *testing.T, limit time.Duration, what string, try func(ctx context.
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	again := time.NewTicker(50 * time.Millisecond)
+	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for {
 		err := try(ctx)

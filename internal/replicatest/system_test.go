@@ -2,6 +2,7 @@ package replicatest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -156,10 +157,22 @@ func (s *system) await(name string, limit time.Duration) {
 		turn++
 		session, err := s.api[turn%len(s.api)].GetSession(ctx, bos.TenantKey{Name: name})
 		if err == nil && session.State() != bos.SessionComplete {
-			err = errNotYet
+			err = fmt.Errorf("%w: it is %s; %s", errNotYet, session.State(), s.unfinished(ctx))
 		}
 		return err
 	})
+}
+
+// unfinished tells of one of the components that are still acted on.
+func (s *system) unfinished(ctx context.Context) string {
+	for c, err := range s.api[0].ListComponents(ctx, bos.ComponentFilter{Enabled: new(true), PageSize: 1}) {
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%s is %s, last action %s at %s, error %q; node %s, %v",
+			c.ID, c.ComputeStatus(), c.Action(), c.ActionTime(), c.ErrorText(), s.node(c.ID).Phase, s.node(c.ID).Requests)
+	}
+	return "no component is enabled"
 }
 
 // node returns the truth about a node.
