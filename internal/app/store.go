@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/store"
 	"github.com/bootorch/bosgo/store/boltstore"
 	"github.com/bootorch/bosgo/store/memstore"
@@ -23,11 +25,18 @@ func OpenStore(ctx context.Context, rawURL string, log *slog.Logger) (store.Stor
 	scheme, rest, ok := strings.Cut(rawURL, ":")
 	switch {
 	case ok && scheme == "memory" && rest == "":
-		return memstore.New(), nil
+		return memstore.Open(store.Config{Log: log}), nil
 	case ok && scheme == "bolt" && rest != "":
 		return boltstore.Open(strings.TrimPrefix(rest, "//"), store.Config{Log: log})
 	case ok && (scheme == "redis" || scheme == "rediss" || scheme == "redis+sentinel" || scheme == "rediss+sentinel"):
-		return redisstore.Open(ctx, rawURL, redisstore.Config{Log: log})
+		st, err := redisstore.Open(ctx, rawURL, redisstore.Config{Log: log})
+		if errors.Is(err, bos.ErrInvalid) {
+			return nil, UsageErrorf("--store: %s", strings.TrimSuffix(err.Error(), ": "+bos.ErrInvalid.Error()))
+		}
+		if err != nil {
+			return nil, err // not st: a nil pointer in an interface is not nil
+		}
+		return st, nil
 	}
 	return nil, UsageErrorf("store URL %q is not one of %s", redactURL(rawURL), StoreHelp)
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 
 	"github.com/bootorch/bosgo/bos"
@@ -136,6 +137,14 @@ func tenantOf(record map[string]any) (tenant string, ok bool) {
 	return "", false
 }
 
+// token matches the BSS tokens in a component.
+var token = regexp.MustCompile(`("bss_token"\s*:\s*)"[^"]*"`)
+
+// withoutTokens returns a record as it may be logged.
+func withoutTokens(record []byte) string {
+	return string(token.ReplaceAll(record, []byte(`$1"[redacted]"`)))
+}
+
 // Run goes through a database in the order templates, sessions, components, and returns what it did, or with dryRun
 // would do. Each action is logged, with the record when it is deleted. An error that matches bos.ErrConflict means that
 // something else wrote to the database meanwhile: running again completes the work.
@@ -155,7 +164,7 @@ func Run(ctx context.Context, d store.Driver, log *slog.Logger, dryRun bool) ([]
 	}
 	actions := slices.Concat(Templates(found[0]), Sessions(found[1], found[2]), Components(found[3]))
 	for _, a := range actions {
-		log.InfoContext(ctx, "sanitize", "bucket", a.Bucket.String(), "key", a.Key, "new_key", a.NewKey, "reason", a.Reason, "left", a.Left, "dry_run", dryRun, "record", string(a.Old))
+		log.InfoContext(ctx, "sanitize", "bucket", a.Bucket.String(), "key", a.Key, "new_key", a.NewKey, "reason", a.Reason, "left", a.Left, "dry_run", dryRun, "record", withoutTokens(a.Old))
 	}
 	if dryRun {
 		return actions, nil

@@ -1,9 +1,11 @@
 package sanitize_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -223,5 +225,20 @@ func TestRun(t *testing.T) {
 	}
 	if again, err := sanitize.Run(ctx, st.Driver(), nil, false); err != nil || len(again) != 0 {
 		t.Errorf("second Run = %v, %v, want nothing to do", again, err)
+	}
+}
+
+func TestRunLogsNoToken(t *testing.T) {
+	d := memstore.NewDriver()
+	record := []byte(`{"id": "other", "actual_state": {"bss_token": "secret-1"}, "desired_state": {"bss_token" :"secret-2"}}`)
+	if _, err := d.Commit(t.Context(), []store.Mutation{{Bucket: store.BucketComponents, Key: "x1", New: record}}, true); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	if _, err := sanitize.Run(t.Context(), d, slog.New(slog.NewTextHandler(&log, nil)), true); err != nil {
+		t.Fatal(err)
+	}
+	if got := log.String(); !strings.Contains(got, "[redacted]") || !strings.Contains(got, "other") || strings.Contains(got, "secret") {
+		t.Errorf("log = %s", got)
 	}
 }
