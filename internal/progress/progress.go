@@ -21,7 +21,7 @@ type Snapshot struct {
 	Done      int // stable, or staged and applied
 	Failed    int
 	Phases    map[string]int // members that are neither, by phase or status
-	Waiting   []string       // ids of the slowest ones, a few
+	Waiting   []string       // ids of those that wait longest, at most maxNamed
 	Elapsed   time.Duration
 }
 
@@ -47,7 +47,7 @@ func Take(s bos.Session, components []bos.Component, now time.Time) Snapshot {
 			snap.Failed++
 		default:
 			snap.Phases[stepOf(&c, status)]++
-			if len(snap.Waiting) < 3 {
+			if len(snap.Waiting) < maxNamed {
 				snap.Waiting = append(snap.Waiting, string(c.ID))
 			}
 		}
@@ -89,8 +89,24 @@ func (s Snapshot) Line() string {
 	if phases := s.phases(); phases != "" {
 		text += "; " + phases
 	}
-	if n := s.Total - s.Done - s.Failed; n > 0 && n <= 3 && s.Done > 0 {
-		text += "; waiting for " + strings.Join(s.Waiting, ", ")
+	if names := s.stragglers(); names != "" {
+		text += "; waiting for " + names
+	}
+	return text
+}
+
+// maxNamed is how many stragglers are named.
+const maxNamed = 3
+
+// stragglers names those that the session still waits for, once they are the last tenth of it or the last three.
+func (s Snapshot) stragglers() string {
+	n := s.Total - s.Done - s.Failed
+	if n == 0 || n > max(maxNamed, s.Total/10) || s.Done+s.Failed == 0 {
+		return ""
+	}
+	text := strings.Join(s.Waiting, ", ")
+	if more := n - len(s.Waiting); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
 }
@@ -118,7 +134,7 @@ func (s Snapshot) Bar(width int) string {
 		bad = 1
 	}
 	bar := strings.Repeat("█", filled) + strings.Repeat("▒", bad) + strings.Repeat("░", max(0, barWidth-filled-bad))
-	text := fmt.Sprintf("%-10.10s %-8s %s %*d/%d", s.Name, s.Operation, bar, len(fmt.Sprint(s.Total)), s.Done, s.Total)
+	text := fmt.Sprintf("%-13s %-8s %s %*d/%d", shorten(s.Name, 20), s.Operation, bar, len(fmt.Sprint(s.Total)), s.Done, s.Total)
 	if s.Failed > 0 {
 		text += fmt.Sprintf(" %d failed", s.Failed)
 	}
@@ -126,13 +142,22 @@ func (s Snapshot) Bar(width int) string {
 	if phases := s.phases(); phases != "" {
 		text += "  " + phases
 	}
-	if n := s.Total - s.Done - s.Failed; n > 0 && n <= 3 && s.Done > 0 {
-		text += ": " + strings.Join(s.Waiting, " ")
+	if names := s.stragglers(); names != "" {
+		text += ": " + names
 	}
 	if r := []rune(text); width > 0 && len(r) >= width {
 		text = string(r[:width-1])
 	}
 	return text
+}
+
+// shorten cuts a name that would leave no room for the rest of the line.
+func shorten(name string, width int) string {
+	r := []rune(name)
+	if len(r) <= width {
+		return name
+	}
+	return string(r[:width-1]) + "…"
 }
 
 // Printer shows snapshots as they come. It is safe for concurrent use.

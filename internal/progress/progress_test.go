@@ -54,6 +54,28 @@ func TestLine(t *testing.T) {
 	}
 }
 
+func TestStragglersAreNamed(t *testing.T) {
+	for _, tc := range []struct {
+		name                string
+		total, done, failed int
+		want                string
+	}{
+		{"many left", 100, 80, 0, ""},
+		{"a tenth left", 100, 88, 2, "x1, x2, x3 and 7 more"},
+		{"three left", 9, 5, 1, "x1, x2, x3"},
+		{"a small session has just begun", 3, 0, 0, ""},
+		{"all others failed", 4, 0, 1, "x1, x2, x3"},
+		{"none left", 3, 3, 0, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := Snapshot{Name: "s1", Total: tc.total, Done: tc.done, Failed: tc.failed, Waiting: []string{"x1", "x2", "x3"}}
+			if got := s.stragglers(); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestBarFitsTheTerminal(t *testing.T) {
 	snap := Snapshot{Name: "a-rather-long-name", Operation: bos.OperationShutdown, Total: 5000, Done: 2500, Failed: 1, Phases: map[string]int{"powering off": 2499}}
 	for _, width := range []int{20, 60, 200} {
