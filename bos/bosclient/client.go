@@ -211,7 +211,10 @@ func (c *Client) asBOS(err error) error {
 	}
 	answer := &bos.StatusError{Status: e.Status, Title: e.Title, Detail: e.Detail, RetryAfter: e.RetryAfter}
 	if e.Title == "" { // no answer of the API, but of something before it
-		answer.Detail = strings.TrimSpace(fmt.Sprintf("%s %s is answered %d %s without a problem document: %s", e.Method, e.URL, e.Status, e.Reason, e.Body))
+		answer.Detail = fmt.Sprintf("%s %s is answered %d %s without a problem document", e.Method, e.URL, e.Status, e.Reason)
+		if body := strings.TrimSpace(e.Body); body != "" {
+			answer.Detail += ": " + body
+		}
 	}
 	return answer
 }
