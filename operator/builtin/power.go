@@ -92,7 +92,7 @@ func (p *powerOperator) tasksFailed(ctx context.Context, t operator.Tick) error 
 			continue
 		}
 		// An earlier boot that never reported says more than a power-off on the way to the next one.
-		text := fmt.Sprintf("%s%s: %s", causeTask, strings.ToLower(string(p.op)), texts[c.ID])
+		text := p.taskCause() + texts[c.ID]
 		if c.ErrorText() != text && !strings.HasPrefix(c.ErrorText(), causeNoReport) {
 			patches = append(patches, guard(&c, bos.ComponentPatch{Error: new(text)}))
 		}
@@ -101,8 +101,11 @@ func (p *powerOperator) tasksFailed(ctx context.Context, t operator.Tick) error 
 	return errors.Join(err, p.sendAgain(ctx, t, again))
 }
 
-// sendAgain commands nodes once more whose tasks failed only because an earlier transition of ours still held them.
-// It uses no attempt.
+// taskCause begins the error of a component whose task failed.
+func (p *powerOperator) taskCause() string { return causeTask + strings.ToLower(string(p.op)) + ": " }
+
+// sendAgain commands nodes once more whose tasks failed only because an earlier transition, of ours perhaps, still held
+// them. It uses no attempt.
 func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []bos.Component) error {
 	clear(p.resend)
 	held := p.Transitions.blocked(ctx, t, idsOf(comps))
@@ -121,7 +124,11 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 		c := &free[i]
 		switch s := sent[c.ID]; {
 		case s.err == nil && s.counted: // the wait begins anew
-			patches = append(patches, guard(c, bos.ComponentPatch{LastAction: &bos.LastAction{Action: new(p.action), Failed: new(false)}}))
+			patch := bos.ComponentPatch{LastAction: &bos.LastAction{Action: new(p.action), Failed: new(false)}}
+			if strings.HasPrefix(c.ErrorText(), p.taskCause()) {
+				patch.Error = new("")
+			}
+			patches = append(patches, guard(c, patch))
 		case s.err != nil && temporary(s.err):
 			p.resend[c.ID] = true
 			t.Sched.At(transitionKey, time.Now().Add(steadyLook))
@@ -315,7 +322,11 @@ func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bo
 			for _, id := range part {
 				results[id] = outcomeOf(failed[id])
 			}
-			t.Log.Info("power transition", "operation", string(p.op), "count", len(part), "failed", len(failed), "duration", time.Since(start), "err", err)
+			log := t.Log.With("operation", string(p.op), "count", len(part), "failed", len(failed), "duration", time.Since(start))
+			if err != nil {
+				log = log.With("err", err)
+			}
+			log.Info("power transition")
 		}
 	}
 	if len(comps) > 0 && p.Transitions.reader != nil {
