@@ -39,8 +39,7 @@ type Result struct {
 	Nodes    int             `json:"nodes"`
 	Speed    float64         `json:"speed"`
 	Sessions []SessionResult `json:"sessions"`
-	React    *Latency        `json:"report_to_action,omitempty"` // from a node's report to what BOS does about it
-	Lost     int             `json:"reports_lost"`               // nodes whose report did not arrive in their record
+	Lost     int             `json:"reports_lost"` // nodes whose report did not arrive in their record
 	Idle     []Usage         `json:"idle,omitempty"`
 	API      []APIResult     `json:"api,omitempty"`
 	Memory   []Usage         `json:"memory"`
@@ -52,6 +51,7 @@ type SessionResult struct {
 	Runs        int      `json:"runs"`
 	WallSeconds float64  `json:"wall_seconds"` // of the last run, POST to complete
 	ControlTime Latency  `json:"control_time"` // per node, POST to stable, less the hardware's time
+	Reaction    Latency  `json:"reaction"`     // per node, from its report to what BOS does about it, likewise
 	Failed      int      `json:"failed"`       // nodes that did not become stable
 	Series      []Sample `json:"series,omitempty"`
 }
@@ -163,7 +163,7 @@ func measure(ctx context.Context, cfg Config, sys *system, say func(string, ...a
 		if size == 1 {
 			runs = max(1, cfg.Runs)
 		}
-		var all []time.Duration
+		var times, reactions []time.Duration
 		var r SessionResult
 		for i := range runs {
 			say("rebooting %d nodes (run %d of %d)", size, i+1, runs)
@@ -171,14 +171,11 @@ func measure(ctx context.Context, cfg Config, sys *system, say func(string, ...a
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, w.times...)
+			times, reactions = append(times, w.times...), append(reactions, w.reactions...)
 		}
-		r.Runs, r.ControlTime = runs, latencyOf(all)
+		r.Runs, r.ControlTime, r.Reaction = runs, latencyOf(times), latencyOf(reactions)
 		say("  %.2f s, control time p50 %.0f ms, p99 %.0f ms", r.WallSeconds, r.ControlTime.P50, r.ControlTime.P99)
 		res.Sessions = append(res.Sessions, r)
-	}
-	if len(w.reactions) > 0 {
-		res.React = new(latencyOf(w.reactions))
 	}
 	if res.Lost, err = sys.lostReports(ctx, ids); err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%d of %d nodes not stable", s.Failed, s.Nodes)
 		}
 	}
-	if res.Lost != 0 || res.React == nil || len(res.API) == 0 || len(res.Idle) != 1 || len(res.Memory) != 1 {
+	if res.Lost != 0 || res.Sessions[1].Reaction.Count != 4 || len(res.API) == 0 || len(res.Idle) != 1 || len(res.Memory) != 1 {
 		t.Errorf("result = %+v", res)
 	}
 	var table, chart strings.Builder
@@ -68,7 +68,7 @@ func TestViewCountsStatuses(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"stable": 1, "waiting": 1}, v.sample(0).Counts); diff != "" {
 		t.Error(diff)
 	}
-	if len(v.reactions) != 1 || v.reactions[0] != 30*time.Millisecond || !v.stable["x1"].Equal(start.Add(50*time.Millisecond)) {
+	if len(v.reactions) != 1 || v.reactions[0] != (reaction{"x1", start, start.Add(30 * time.Millisecond)}) || !v.stable["x1"].Equal(start.Add(50*time.Millisecond)) {
 		t.Errorf("reactions %v, stable %v", v.reactions, v.stable)
 	}
 	if !v.note(bos.Change{Kind: bos.ChangeSession, ID: "s", Status: "complete"}, "s", start) {

@@ -10,14 +10,11 @@ import (
 func (r *Result) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "machine\t%s\nset-up\t%s, %d nodes, speed %g\n\n", r.Machine, r.Setup, r.Nodes, r.Speed)
-	fmt.Fprintln(t, "REBOOT OF\tRUNS\tCONTROL TIME P50\tP99\tMAX\tWALL\tNOT STABLE")
+	fmt.Fprintln(t, "REBOOT OF\tRUNS\tCONTROL TIME P50\tP99\tMAX\tREPORT TO ACTION P50\tP99\tWALL\tNOT STABLE")
 	for _, s := range r.Sessions {
-		fmt.Fprintf(t, "%d\t%d\t%.0f ms\t%.0f ms\t%.0f ms\t%.2f s\t%d\n", s.Nodes, s.Runs, s.ControlTime.P50, s.ControlTime.P99, s.ControlTime.Max, s.WallSeconds, s.Failed)
+		fmt.Fprintf(t, "%d\t%d\t%.0f ms\t%.0f ms\t%.0f ms\t%.0f ms\t%.0f ms\t%.2f s\t%d\n", s.Nodes, s.Runs, s.ControlTime.P50, s.ControlTime.P99, s.ControlTime.Max, s.Reaction.P50, s.Reaction.P99, s.WallSeconds, s.Failed)
 	}
-	if r.React != nil {
-		fmt.Fprintf(t, "\nREPORT TO ACTION\t%d\t%.1f ms\t%.1f ms\t%.1f ms\n", r.React.Count, r.React.P50, r.React.P99, r.React.Max)
-	}
-	fmt.Fprintf(t, "reports lost\t%d\n", r.Lost)
+	fmt.Fprintf(t, "\nreports lost\t%d\n", r.Lost)
 	if len(r.Idle) > 0 {
 		fmt.Fprintln(t, "\nIDLE\tCPU\tOVER")
 		for _, u := range r.Idle {

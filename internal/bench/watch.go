@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 type watcher struct {
 	sys       *system
 	times     []time.Duration // control time of each node of the latest session
-	reactions []time.Duration // from reports to actions, of all sessions
+	reactions []time.Duration // from each report to what BOS did about it, of the latest session
 }
 
 // sampleEvery is the distance of the samples of a series.
@@ -22,7 +23,7 @@ const sampleEvery = 20 * time.Millisecond
 
 // session runs a session to its end.
 func (w *watcher) session(ctx context.Context, name string, op bos.Operation, ids []string) (SessionResult, error) {
-	w.times = nil
+	w.times, w.reactions = nil, nil
 	res := SessionResult{Nodes: len(ids), Runs: 1}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
@@ -92,8 +93,12 @@ func (w *watcher) session(ctx context.Context, name string, op bos.Operation, id
 		spent, _ := w.sys.machine.Spent(id, start, at)
 		w.times = append(w.times, max(0, at.Sub(start)-spent.Total))
 	}
-	w.reactions = append(w.reactions, v.reactions...)
-	res.ControlTime = latencyOf(append([]time.Duration(nil), w.times...))
+	for _, r := range v.reactions {
+		spent, _ := w.sys.machine.Spent(r.id, r.from, r.to)
+		w.reactions = append(w.reactions, max(0, r.to.Sub(r.from)-spent.Total))
+	}
+	res.ControlTime = latencyOf(slices.Clone(w.times))
+	res.Reaction = latencyOf(slices.Clone(w.reactions))
 	return res, nil
 }
 
@@ -132,7 +137,13 @@ type view struct {
 	counts    map[string]int // nodes by status
 	stable    map[string]time.Time
 	reported  map[string]time.Time
-	reactions []time.Duration
+	reactions []reaction
+}
+
+// reaction is what BOS did about a node's report.
+type reaction struct {
+	id       string
+	from, to time.Time
 }
 
 // note takes in a change and reports whether the session is complete.
@@ -149,7 +160,7 @@ func (v *view) note(c bos.Change, session string, now time.Time) bool {
 	if c.Writer == "" && c.Touches("actual_state.boot_artifacts") {
 		v.reported[c.ID] = now
 	} else if at, ok := v.reported[c.ID]; ok && c.Writer == "status" {
-		v.reactions = append(v.reactions, now.Sub(at))
+		v.reactions = append(v.reactions, reaction{c.ID, at, now})
 		delete(v.reported, c.ID)
 	}
 	v.arrive(c.ID, string(c.Status), c.Enabled, now)
