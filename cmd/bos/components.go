@@ -62,7 +62,7 @@ func newComponentList(e *env) *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringSliceVar(&ids, "ids", nil, "only these xnames")
-	fl.StringSliceVar(&status, "status", nil, "only these statuses, such as failed or power_on_called")
+	fl.StringSliceVar(&status, "status", nil, "only these statuses: stable, failed, on_hold, configuring, power_on_pending, power_on_called, power_off_pending, power_off_gracefully_called, power_off_forcefully_called")
 	fl.StringVar(&phase, "phase", "", "only this phase: powering_on, powering_off or configuring")
 	fl.StringVar(&enabled, "enabled", "", "true: only those BOS works on; false: only the others")
 	fl.StringVar(&f.Session, "session", "", "only those of this session")

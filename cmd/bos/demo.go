@@ -54,7 +54,7 @@ Exits 0 only if every node ended as wanted. Nothing is left behind.`,
 	fl.StringVar(&cfg.inventory, "inventory", "", "simulate the nodes of this HSM State/Components document or SLS dump")
 	fl.Float64Var(&cfg.speed, "speed", 120, "run the simulated machine so many times faster than a real one; 0 takes no time at all")
 	fl.Uint64Var(&cfg.seed, "seed", 1, "seed of the simulation's chances")
-	fl.StringArrayVar(&cfg.faults, "fault", nil, "break something: kind[:fraction or xnames][:value]; may be repeated")
+	fl.StringArrayVar(&cfg.faults, "fault", nil, "break something: kind[:fraction or xnames][:value]; may be repeated; bos-sim --help has the kinds")
 	fl.BoolVar(&cfg.json, "json", false, "print one JSON summary and nothing else")
 	fl.BoolVar(&cfg.verbose, "verbose", false, "show the service's log on standard error")
 	return c

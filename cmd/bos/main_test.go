@@ -127,6 +127,11 @@ func TestUsage(t *testing.T) {
 		{"bad age", []string{"sessions", "list", "--min-age", "5y"}, 2, []string{"5y"}},
 		{"no file", []string{"templates", "create", "t"}, 2, []string{"--file is missing"}},
 		{"absent file", []string{"templates", "create", "t", "-f", "/nonexistent"}, 2, []string{"/nonexistent"}},
+		{"not a number", []string{"demo", "--nodes", "many"}, 2, []string{"--nodes", `"many"`, "whole number"}},
+		{"absent token file", []string{"health", "--token-file", "/nonexistent"}, 2, []string{"--token-file", "/nonexistent"}},
+		{"option of the wrong kind", []string{"options", "update", "polling_frequency=abc"}, 2, []string{"polling_frequency", `"abc" is not a whole number`}},
+		{"flag that is neither", []string{"options", "update", "reject_nids=maybe"}, 2, []string{"reject_nids", "neither true nor false"}},
+		{"no setting", []string{"settings", "update", "bogus=1"}, 2, []string{"bogus", "max_configure_wait_time"}},
 		{"no option", []string{"options", "update", "bogus=1"}, 2, []string{"bogus", "polling_frequency"}},
 		{"nobody listens", []string{"health", "--api", "http://127.0.0.1:1"}, 1, []string{"127.0.0.1:1", "--api"}},
 		{"bad API", []string{"health", "--api", "127.0.0.1"}, 2, []string{"--api"}},
@@ -136,6 +141,7 @@ func TestUsage(t *testing.T) {
 		{"demo with a truncated inventory", []string{"demo", "--inventory", truncated}, 1, []string{truncated, "offset 200"}},
 		{"demo with an absent inventory", []string{"demo", "--inventory", "/nonexistent.json"}, 1, []string{"/nonexistent.json"}},
 		{"serve on a taken port", []string{"serve", "--store", "memory:", "--listen", busy.Addr().String()}, 1, []string{"in use"}},
+		{"serve with a bad Redis URL", []string{"serve", "--store", "redis://127.0.0.1:1/7", "--listen", "127.0.0.1:0"}, 2, []string{"database number"}},
 		{"serve with an unknown store", []string{"serve", "--store", "mysql:", "--listen", "127.0.0.1:0"}, 2, []string{"mysql:", "bolt:PATH"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -55,67 +55,98 @@ func newVersion(e *env) *cobra.Command {
 }
 
 func newOptions(e *env) *cobra.Command {
+	return record(e, "option", "the options of the service", "polling_frequency=30 max_boot_wait_time=1800", bos.DefaultOptions(), bos.API.Options, bos.API.UpdateOptions)
+}
+
+func newSettings(e *env) *cobra.Command {
+	return record(e, "setting", "what this service has beyond the options of the reference", "max_configure_wait_time=3600", bos.DefaultSettings(), bos.API.Settings, bos.API.UpdateSettings)
+}
+
+// record makes the commands that list and update one record of named values: V, changed by a P.
+func record[V, P any](e *env, noun, what, example string, defaults V, get func(bos.API, context.Context) (V, error), update func(bos.API, context.Context, P) (V, error)) *cobra.Command {
+	show := func(v V) error {
+		return e.print(v, func() [][]string { return append([][]string{{strings.ToUpper(noun), "VALUE"}}, flatten(v)...) })
+	}
 	list := &cobra.Command{
-		Use: "list", Aliases: []string{"get", "describe"}, Short: "Show all options", Args: exactly(),
+		Use: "list", Aliases: []string{"get", "describe"}, Short: "Show all " + noun + "s", Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return e.call(c, func(ctx context.Context, api bos.API) error {
-				o, err := api.Options(ctx)
+				v, err := get(api, ctx)
 				if err != nil {
 					return err
 				}
-				return e.print(o, func() [][]string { return append([][]string{{"OPTION", "VALUE"}}, flatten(o)...) })
+				return show(v)
 			})
 		},
 	}
-	update := &cobra.Command{
-		Use: "update NAME=VALUE…", Aliases: []string{"set"}, Short: "Change options; all parts of BOS follow at once",
-		Example: "  bos options update polling_frequency=30 max_boot_wait_time=1800",
+	change := &cobra.Command{
+		Use: "update NAME=VALUE…", Aliases: []string{"set"}, Short: "Change " + noun + "s; all parts of BOS follow at once",
+		Example: "  bos " + noun + "s update " + example,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return app.UsageErrorf("no option named: %s", c.UseLine())
+				return app.UsageErrorf("no %s named: %s", noun, c.UseLine())
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			var known map[string]json.RawMessage
-			data, _ := json.Marshal(bos.DefaultOptions())
-			if err := json.Unmarshal(data, &known); err != nil {
+			members, err := assignments(noun, defaults, args)
+			if err != nil {
 				return err
 			}
-			change := map[string]any{}
-			for _, arg := range args {
-				name, value, ok := strings.Cut(arg, "=")
-				def, found := known[name]
-				switch {
-				case !ok:
-					return app.UsageErrorf("%q is not NAME=VALUE", arg)
-				case !found:
-					return app.UsageErrorf("there is no option %q; the options are %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-				}
-				change[name] = value
-				if def[0] != '"' { // a number or a boolean
-					if n, err := strconv.Atoi(value); err == nil {
-						change[name] = n
-					} else if b, err := strconv.ParseBool(value); err == nil {
-						change[name] = b
-					}
-				}
-			}
-			data, _ = json.Marshal(change)
-			var p bos.OptionsPatch
-			if err := json.Unmarshal(data, &p); err != nil {
+			var p P
+			if err := json.Unmarshal(members, &p); err != nil {
 				return app.UsageErrorf("%v", err)
 			}
 			return e.call(c, func(ctx context.Context, api bos.API) error {
-				o, err := api.UpdateOptions(ctx, p)
+				v, err := update(api, ctx, p)
 				if err != nil {
 					return err
 				}
-				return e.print(o, func() [][]string { return append([][]string{{"OPTION", "VALUE"}}, flatten(o)...) })
+				return show(v)
 			})
 		},
 	}
-	return group("options", "Read and change the options of the service", []string{"option"}, list, update)
+	return group(noun+"s", "Read and change "+what, []string{noun}, list, change)
+}
+
+// assignments makes a JSON object of NAME=VALUE arguments; names and kinds of values are those of the defaults.
+func assignments(noun string, defaults any, args []string) ([]byte, error) {
+	data, err := json.Marshal(defaults)
+	if err != nil {
+		return nil, err
+	}
+	var known map[string]any
+	if err := json.Unmarshal(data, &known); err != nil {
+		return nil, err
+	}
+	change := map[string]any{}
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		def, found := known[name]
+		switch {
+		case !ok:
+			return nil, app.UsageErrorf("%q is not NAME=VALUE", arg)
+		case !found:
+			return nil, app.UsageErrorf("there is no %s %q; the %ss are %s", noun, name, noun, strings.Join(sortedKeys(known), ", "))
+		}
+		switch def.(type) {
+		case float64:
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				return nil, app.UsageErrorf("%s: %q is not a whole number", name, value)
+			}
+			change[name] = n
+		case bool:
+			b, err := strconv.ParseBool(value)
+			if err != nil {
+				return nil, app.UsageErrorf("%s: %q is neither true nor false", name, value)
+			}
+			change[name] = b
+		default:
+			change[name] = value
+		}
+	}
+	return json.Marshal(change)
 }
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

@@ -60,10 +60,10 @@ func walk(path string, v any, emit func(path, value string)) {
 		for i, item := range v {
 			items[i] = fmt.Sprint(item)
 		}
-		emit(path, strings.Join(items, ","))
+		emit(path, or(strings.Join(items, ","), "-"))
 	case nil:
 		emit(path, "-")
 	default:
-		emit(path, fmt.Sprint(v))
+		emit(path, or(fmt.Sprint(v), "-"))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,7 +50,12 @@ The service is found at --api or $BOS_API_URL (default http://127.0.0.1:9000).`,
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return app.UsageErrorf("%v (see %s --help)", err, c.CommandPath())
+		text := err.Error()
+		if e, ok := errors.AsType[*strconv.NumError](err); ok {
+			what, _, _ := strings.Cut(text, ": strconv.")
+			text = what + ": want " + numbers[e.Func]
+		}
+		return app.UsageErrorf("%s (see %s --help)", text, c.CommandPath())
 	})
 	pf := root.PersistentFlags()
 	pf.StringVar(&e.api, "api", or(e.getenv("BOS_API_URL"), "http://127.0.0.1:9000"), "URL of the service, to which /v2/… is appended [$BOS_API_URL]")
@@ -58,9 +65,12 @@ The service is found at --api or $BOS_API_URL (default http://127.0.0.1:9000).`,
 	pf.StringVarP(&e.output, "output", "o", "table", "output: table, json or yaml")
 	pf.DurationVar(&e.timeout, "timeout", 30*time.Second, "give up on a request after this long")
 
-	root.AddCommand(newDemo(e), newServe(e), newBackup(e), newRestore(e), newMigrate(e), newSanitize(e), newBench(e), newRole(e), newHealth(e), newVersion(e), newOptions(e), newTemplates(e), newSessions(e), newComponents(e), newEvents(e))
+	root.AddCommand(newDemo(e), newServe(e), newBackup(e), newRestore(e), newMigrate(e), newSanitize(e), newBench(e), newRole(e), newHealth(e), newVersion(e), newOptions(e), newSettings(e), newTemplates(e), newSessions(e), newComponents(e), newEvents(e))
 	return root
 }
+
+// numbers says in words what a flag wants, by the function of package strconv that refused its value.
+var numbers = map[string]string{"ParseInt": "a whole number", "ParseUint": "a whole number, 0 or more", "ParseFloat": "a number", "ParseBool": "true or false"}
 
 // helpOrUnknown shows the help of a command that only groups others, and refuses words it does not know.
 func helpOrUnknown(c *cobra.Command, args []string) error {
@@ -100,6 +110,11 @@ func (e *env) client() (bos.API, error) {
 	case "table", "json", "yaml":
 	default:
 		return nil, app.UsageErrorf("--output %q is not one of table, json, yaml", e.output)
+	}
+	if e.tokenFile != "" {
+		if _, err := os.Stat(e.tokenFile); err != nil {
+			return nil, app.UsageErrorf("--token-file: %v", err)
+		}
 	}
 	c, err := bosclient.New(e.api, bosclient.Config{TokenFile: e.tokenFile, CAFile: e.caFile})
 	if err != nil {

@@ -106,13 +106,21 @@ Members that only the service writes (name, tenant, links) are left out, so that
 	}
 	validate := &cobra.Command{
 		Use: "validate NAME", Short: "Say whether a boot session with the template could be set up", Args: exactly("NAME"),
+		Long: "Say whether a boot session with the template could be set up. Exits 1 when it could not.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return e.call(c, func(ctx context.Context, api bos.API) error {
 				text, err := api.ValidateTemplate(ctx, e.key(args[0]))
 				if err != nil {
 					return err
 				}
-				return e.print(text, func() [][]string { return [][]string{{strings.TrimSpace(text)}} })
+				text = strings.TrimSpace(text)
+				if err := e.print(text, func() [][]string { return [][]string{{text}} }); err != nil {
+					return err
+				}
+				if text != "Valid" {
+					return fmt.Errorf("template %s is not valid", args[0])
+				}
+				return nil
 			})
 		},
 	}

@@ -31,7 +31,7 @@ func OpenStore(ctx context.Context, rawURL string, log *slog.Logger) (store.Stor
 	case ok && (scheme == "redis" || scheme == "rediss" || scheme == "redis+sentinel" || scheme == "rediss+sentinel"):
 		st, err := redisstore.Open(ctx, rawURL, redisstore.Config{Log: log})
 		if errors.Is(err, bos.ErrInvalid) {
-			return nil, UsageErrorf("--store: %s", strings.TrimSuffix(err.Error(), ": "+bos.ErrInvalid.Error()))
+			return nil, UsageErrorf("%s", strings.TrimSuffix(err.Error(), ": "+bos.ErrInvalid.Error()))
 		}
 		if err != nil {
 			return nil, err // not st: a nil pointer in an interface is not nil

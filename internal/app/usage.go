@@ -36,7 +36,8 @@ func ExitCode(name string, err error, stderr io.Writer) int {
 	case err == nil, errors.Is(err, flag.ErrHelp), errors.Is(err, context.Canceled), errors.Is(err, ErrStopped):
 		return ExitOK
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", " "))
+	text := strings.TrimPrefix(err.Error(), name+": ") // the API client of bos says "bos: " as well
+	fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(text, "\n", " "))
 	if _, ok := errors.AsType[*UsageError](err); ok {
 		return ExitUsage
 	}
