@@ -37,7 +37,7 @@ func must[T any](v T, err error) T {
 // clients are those of one process over a transport.
 func clients(rt http.RoundTripper) builtin.Deps {
 	u := app.SimulatedUpstreams("http://" + machineHost)
-	cfg := hsm.Config{Transport: rt}
+	cfg := hsm.Config{Transport: rt, Jitter: func(d time.Duration) time.Duration { return d }}
 	return builtin.Deps{
 		Inventory: must(hsm.New(u.HSM, cfg)),
 		Power:     must(pcs.New(u.PCS, cfg)),
@@ -69,9 +69,13 @@ type process struct {
 	mu     sync.Mutex
 	dead   bool
 	asleep chan struct{} // closed when it wakes; nil = awake
+	isCut  bool          // from the network
 }
 
-var errDead = errors.New("the process is dead")
+var (
+	errDead = errors.New("the process is dead")
+	errCut  = errors.New("connection reset by peer")
+)
 
 // start runs a process until it is killed or shut down.
 func (w *world) start(name string, watch watcher) *process {
@@ -81,7 +85,10 @@ func (w *world) start(name string, watch watcher) *process {
 	deps := clients(p)
 	deps.API = api
 	for _, op := range builtin.All(deps) {
-		loop := &operator.Loop{Operator: op, API: api, Holder: name, Log: w.log.With("process", name)}
+		loop := &operator.Loop{
+			Operator: op, API: api, Holder: name, Log: w.log.With("process", name),
+			Jitter: func(d time.Duration) time.Duration { return d - d/10 },
+		}
 		p.wg.Go(func() { _ = loop.Run(ctx) })
 	}
 	return p
@@ -103,6 +110,19 @@ func (p *process) reap() {
 	p.wake()
 	p.kill()
 	p.wg.Wait()
+}
+
+// setCut cuts the process off the network, or joins it again. What is on its way gets lost.
+func (p *process) setCut(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.isCut = on
+}
+
+func (p *process) cut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isCut
 }
 
 // livesUntil waits until the process is dead or done says so.
@@ -167,16 +187,22 @@ func (p *process) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.rest(); err != nil {
-		return nil, err
-	}
 	if p.watch.sends != nil && !p.watch.sends(p, r) {
 		p.kill()
 	}
-	if err := p.rest(); err != nil { // the watcher may have put it to sleep
+	if err := p.rest(); err != nil { // what is on its way when the process falls asleep leaves it later
 		return nil, err
 	}
+	if p.cut() {
+		return nil, errCut
+	}
 	resp, err := p.world.net.send(req)
+	if p.cut() {
+		if resp != nil {
+			resp.Body.Close()
+		}
+		return nil, errCut
+	}
 	if err == nil && p.watch.answered != nil && !p.watch.answered(p, r) {
 		p.kill()
 	}

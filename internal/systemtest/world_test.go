@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,8 @@ type world struct {
 	t       testing.TB
 	net     *network
 	machine *fleet.Machine
-	store   *store.DB
+	store   *store.DB // may be down
+	truth   *store.DB // the same database, never down
 	api     *bosserver.Service
 	ids     []bos.ComponentID
 	log     *slog.Logger
@@ -37,6 +39,8 @@ type worldConfig struct {
 	nodes int
 	speed float64 // of the machine
 	seed  uint64
+	// wrote sees what is written, in order. It must not use the store.
+	wrote func(store.Mutation)
 }
 
 // template is the name of the session template that every world has: all compute nodes, one image, one configuration.
@@ -49,7 +53,9 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 	if os.Getenv("SYSTEMTEST_LOG") != "" {
 		w.log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	w.store = storetest.NewFaulty(memstore.NewDriver(), func(string) storetest.Fault {
+	driver := &recordingDriver{Driver: memstore.NewDriver(), wrote: cfg.wrote}
+	w.truth = store.New(driver, store.Config{})
+	w.store = storetest.NewFaulty(driver, func(string) storetest.Fault {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.storeDown {
@@ -130,7 +136,7 @@ func (w *world) setStore(down bool) {
 }
 
 func (w *world) leases(name string) (rec store.LeaseRecord, err error) {
-	err = w.store.Transact(context.Background(), func(tx store.Tx) (err error) {
+	err = w.truth.Transact(context.Background(), func(tx store.Tx) (err error) {
 		rec, err = tx.Leases().Get(name)
 		return err
 	})
@@ -156,7 +162,7 @@ func (w *world) session(name string, op bos.Operation, limit string) {
 
 // state returns the state of a session, empty when it is gone.
 func (w *world) state(name string) bos.SessionState {
-	s, err := w.api.GetSession(context.Background(), bos.TenantKey{Name: name})
+	s, err := w.truth.Sessions().Get(context.Background(), bos.TenantKey{Name: name})
 	if err != nil {
 		return ""
 	}
@@ -173,10 +179,10 @@ func (w *world) await(name string, limit time.Duration) error {
 	return fmt.Errorf("session %s is %s after %s", name, w.state(name), limit)
 }
 
-// component returns a component as the API shows it.
+// component returns a component.
 func (w *world) component(id bos.ComponentID) bos.Component {
 	w.t.Helper()
-	c, err := w.api.GetComponent(context.Background(), "", id)
+	c, err := w.truth.Components().Get(context.Background(), id)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -209,4 +215,27 @@ func (w *world) describe(id bos.ComponentID) string {
 	on, graceful, forceful := c.Attempts()
 	return fmt.Sprintf("%s: %s, enabled %t, session %q, last action %s, attempts %d/%d/%d, error %q; node %s, commands %v",
 		id, c.ComputeStatus(), c.IsEnabled(), c.SessionName(), c.Action(), on, graceful, forceful, c.ErrorText(), n.Phase, n.Commands)
+}
+
+// recordingDriver tells of what is written.
+type recordingDriver struct {
+	store.Driver
+	mu    sync.Mutex
+	wrote func(store.Mutation) // nil = nobody wants to know
+}
+
+// Commit implements store.Driver.
+func (d *recordingDriver) Commit(ctx context.Context, writes []store.Mutation, atomic bool) ([]int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	lost, err := d.Driver.Commit(ctx, writes, atomic)
+	if err != nil || d.wrote == nil || atomic && len(lost) > 0 {
+		return lost, err
+	}
+	for i, m := range writes {
+		if !slices.Contains(lost, i) {
+			d.wrote(m)
+		}
+	}
+	return lost, nil
 }

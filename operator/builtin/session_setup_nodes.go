@@ -26,9 +26,20 @@ type inventory struct {
 
 func newInventory(ctx context.Context, h hsm.Inventory) *inventory {
 	once := func(read func(context.Context) (map[string][]bos.ComponentID, error)) func() (map[string][]bos.ComponentID, error) {
-		return sync.OnceValues(func() (map[string][]bos.ComponentID, error) { return read(ctx) })
+		return onceValues(func() (map[string][]bos.ComponentID, error) { return read(ctx) })
 	}
 	return &inventory{hsm: h, groups: once(h.Groups), partitions: once(h.Partitions), roles: once(h.RoleMembers)}
+}
+
+// onceValues is sync.OnceValues for calls that may take long: others wait for the first one in a way that synctest sees.
+func onceValues[T any](call func() (T, error)) func() (T, error) {
+	turn := make(chan struct{}, 1)
+	once := sync.OnceValues(call)
+	return func() (T, error) {
+		turn <- struct{}{}
+		defer func() { <-turn }()
+		return once()
+	}
 }
 
 // members returns the lookup of names in limits: roles go before partitions, partitions before groups.
