@@ -45,7 +45,7 @@ func (c TokenCommand) run(parent context.Context) ([]byte, error) {
 	timeout := orDefault(c.Timeout, DefaultCommandTimeout)
 	ctx, cancel := context.WithTimeout(parent, timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...) //nolint:gosec // the administrator names the program
+	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	if c.SpireAgent != "" {
 		cmd.Env = append(cmd.Env, "SPIRE_AGENT_PATH="+c.SpireAgent)

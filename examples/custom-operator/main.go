@@ -33,7 +33,9 @@ func (c callOut) Act(_ context.Context, _ operator.Tick, batch []bos.Component) 
 	return nil, nil // nothing to write back
 }
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	api := flag.String("api", "http://127.0.0.1:9000", "URL of the BOS API")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -42,11 +44,12 @@ func main() {
 	client, err := bosclient.New(*api, bosclient.Config{Log: log})
 	if err != nil {
 		log.Error("no client", "err", err)
-		os.Exit(2)
+		return 2
 	}
 	loop := operator.Loop{Operator: operator.ForComponents(client, callOut{log}), API: client, Log: log}
 	if err := loop.Run(ctx); err != nil && ctx.Err() == nil {
 		log.Error("stopped", "err", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }

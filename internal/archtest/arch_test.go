@@ -71,7 +71,9 @@ func below(path string, dirs ...string) bool {
 func testPackage(path string) bool { return strings.HasSuffix(path, "test") }
 
 // wiring are the directories that assemble programs; they may import everything.
-func wiring(path string) bool { return below(path, "cmd", "examples", "internal/app", "internal/bench") }
+func wiring(path string) bool {
+	return below(path, "cmd", "examples", "internal/app", "internal/bench")
+}
 
 func TestImports(t *testing.T) {
 	pkgs := load(t)
