@@ -108,9 +108,17 @@ func (p *powerOperator) taskCause() string { return causeTask + strings.ToLower(
 // them. It uses no attempt.
 func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []bos.Component) error {
 	clear(p.resend)
-	held := p.Transitions.blocked(ctx, t, idsOf(comps))
+	usable, err := p.usable(ctx, t, comps) // a lock refuses reservations too
+	if err != nil {
+		for i := range comps {
+			p.resend[comps[i].ID] = true
+		}
+		t.Sched.At(transitionKey, time.Now().Add(steadyLook))
+		return err
+	}
+	held := p.Transitions.blocked(ctx, t, idsOf(usable))
 	var free []bos.Component
-	for _, c := range comps {
+	for _, c := range usable {
 		if held[c.ID] {
 			p.resend[c.ID] = true
 			t.Sched.At(transitionKey, time.Now().Add(firstLook))

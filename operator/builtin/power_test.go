@@ -452,12 +452,16 @@ func TestOpenTransition(t *testing.T) {
 	}
 }
 
-// age lets the open transitions look as if they were accepted and read earlier.
+// age lets the open transitions and the refused commands look as if they were accepted and read earlier.
 func age(s *Transitions, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, tr := range s.open {
 		tr.accepted, tr.read, tr.nextRead = tr.accepted.Add(-d), tr.read.Add(-d), tr.nextRead.Add(-d)
+	}
+	for id, r := range s.later {
+		r.again = r.again.Add(-d)
+		s.later[id] = r
 	}
 }
 
@@ -513,7 +517,8 @@ func TestOwnReservation(t *testing.T) {
 	}
 }
 
-// Somebody else's reservation is a failure with its reason (SVC-040).
+// Somebody else's reservation is a failure with its reason (SVC-040). It may be that of another process of ours, so the
+// command is sent again within the same attempt, for a while.
 func TestForeignReservation(t *testing.T) {
 	r := newRig(t)
 	r.put(x1, on)
@@ -530,7 +535,54 @@ func TestForeignReservation(t *testing.T) {
 	if err := r.passIDs(op, transitionKey); err != nil {
 		t.Fatal(err)
 	}
-	r.wantLog(`BOS [{"id":"x1","error":"pcs on: ` + pcstest.UnableToReserve + `"}]`)
+	told := `BOS [{"id":"x1","error":"pcs on: ` + pcstest.UnableToReserve + `"}]`
+	again := `BOS [{"id":"x1","last_action":{"action":"powering_on","failed":false},"error":""}]`
+	r.wantLog(told)
+	for range maxRefused {
+		age(r.shared, longestAgain+time.Second)
+		for range 2 { // sent, and read
+			if err := r.passIDs(op, transitionKey); err != nil {
+				t.Fatal(err)
+			}
+			age(r.shared, time.Second)
+		}
+		r.wantLog("PCS On x1", again, told)
+	}
+	age(r.shared, time.Minute)
+	if err := r.passIDs(op, transitionKey); err != nil {
+		t.Fatal(err)
+	}
+	r.wantLog()
+	if n, _, _ := new(r.bos.Get(x1)).Attempts(); n != 1 {
+		t.Errorf("%d attempts, want 1", n)
+	}
+}
+
+// A lock refuses reservations too: a node that was locked meanwhile is not commanded again.
+func TestLockedIsNotSentAgain(t *testing.T) {
+	r := newRig(t)
+	r.put(x1, on)
+	r.pcs.HoldOpen(true)
+	if _, err := r.pcs.Transition(context.Background(), pcs.SoftOff, []bos.ComponentID{x1}); err != nil {
+		t.Fatal(err)
+	}
+	op := r.operator("power-on")
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	age(r.shared, time.Second)
+	if err := r.passIDs(op, transitionKey); err != nil {
+		t.Fatal(err)
+	}
+	r.hsm.Lock(x1)
+	r.takeLog()
+	for range 2 {
+		age(r.shared, longestAgain+time.Second)
+		if err := r.passIDs(op, transitionKey); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.wantLog(`BOS [{"id":"x1","error":"` + causeLocked + `"}]`)
 }
 
 // A back end that cannot tell how a transition goes is not asked.

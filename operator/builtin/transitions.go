@@ -16,7 +16,8 @@ import (
 // Transitions is what the operators of one process know of the power transitions they have started. PCS reserves every
 // node of a transition until the whole transition has ended, and refuses a node that is reserved only in a task that
 // somebody has to read: so a node with an open transition of ours is not commanded again. What is remembered is lost with
-// the process; then a node may be commanded once more, which is harmless.
+// the process, and not known to another one that runs a part of the operators: a node may be commanded once more, which
+// is harmless, or be refused, and then it is commanded again for as long as a transition of ours may hold it.
 //
 // It is safe for concurrent use.
 type Transitions struct {
@@ -26,7 +27,8 @@ type Transitions struct {
 	mu    sync.Mutex
 	open  map[pcs.TransitionID]*transition
 	nodes map[bos.ComponentID]command
-	dead  map[bos.ComponentID]bool // controller did not answer when last read
+	later map[bos.ComponentID]refusedCommand // to be commanded again
+	dead  map[bos.ComponentID]bool           // controller did not answer when last read
 }
 
 // command is the last power command of ours that a node may have received.
@@ -35,7 +37,15 @@ type command struct {
 	at         time.Time // when it was accepted
 	transition pcs.TransitionID
 	ended      time.Time // when its transition ended; zero while open or unknown
-	resent     int       // times it was sent again because of a reservation of ours
+	resent     int       // times it was sent again because of a reservation
+	refused    bool      // because of a reservation that we know nothing of
+}
+
+// refusedCommand is a command to a node that somebody else had reserved: another process of ours perhaps.
+type refusedCommand struct {
+	poster     string
+	transition pcs.TransitionID // of the command
+	again      time.Time
 }
 
 // transition is an open transition of ours.
@@ -61,7 +71,7 @@ type transition struct {
 type taskFailure struct {
 	id     bos.ComponentID
 	text   string
-	resend bool // only because the node was still reserved by us
+	resend bool // only because the node was reserved, perhaps by us
 }
 
 const (
@@ -71,7 +81,9 @@ const (
 	abortAfter   = 5 * time.Second       // the commands of a transition are sent by then
 	releaseTime  = 30 * time.Second      // how long after its end our transition may explain a refused reservation
 	openAtMost   = 15 * time.Minute      // no reservation lasts longer. Source: HSM locks, services 3.7
-	maxResends   = 5
+	maxResends   = 5                     // where we know that we had reserved the node
+	maxRefused   = 8                     // where we do not: one second doubling to longestAgain, longer than PCS takes for a soft-off
+	longestAgain = 15 * time.Second      // the distance at which PCS looks at its transitions
 	rememberTime = 10 * time.Minute
 )
 
@@ -80,7 +92,8 @@ func NewTransitions(power pcs.PowerClient) *Transitions {
 	reader, _ := power.(pcs.TransitionReader)
 	return &Transitions{
 		power: power, reader: reader,
-		open: map[pcs.TransitionID]*transition{}, nodes: map[bos.ComponentID]command{}, dead: map[bos.ComponentID]bool{},
+		open: map[pcs.TransitionID]*transition{}, nodes: map[bos.ComponentID]command{},
+		later: map[bos.ComponentID]refusedCommand{}, dead: map[bos.ComponentID]bool{},
 	}
 }
 
@@ -105,7 +118,7 @@ func (s *Transitions) start(ctx context.Context, poster string, op pcs.Operation
 			continue
 		}
 		last, known := s.nodes[node]
-		if known && (last.ended.IsZero() && s.open[last.transition] != nil || now.Sub(last.ended) < releaseTime) {
+		if known && !last.refused && (last.ended.IsZero() && s.open[last.transition] != nil || now.Sub(last.ended) < releaseTime) {
 			tr.reserved[node] = true
 		}
 		next := command{op: op, at: now, transition: id}
@@ -205,23 +218,39 @@ func unableToReserve(task pcs.Task) bool {
 }
 
 // follow reads the open transitions that poster has started, where it is time, and returns the new failures and when
-// to come back; a zero time means that nothing is open.
+// to come back; a zero time means that nothing is open or to be sent again.
 func (s *Transitions) follow(ctx context.Context, t operator.Tick, poster string) (failures []taskFailure, next time.Time) {
 	for _, id := range s.due(poster) {
 		s.look(ctx, t, id, 0)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	earlier := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
 	for id, tr := range s.open {
 		if tr.poster != poster {
 			continue
 		}
 		failures = append(failures, s.news(tr)...)
-		switch {
-		case tr.done:
+		if tr.done {
 			delete(s.open, id)
-		case next.IsZero() || tr.nextRead.Before(next):
-			next = tr.nextRead
+		} else {
+			earlier(tr.nextRead)
+		}
+	}
+	for id, r := range s.later {
+		switch {
+		case r.poster != poster:
+		case s.nodes[id].transition != r.transition: // commanded since
+			delete(s.later, id)
+		case time.Now().Before(r.again):
+			earlier(r.again)
+		default:
+			delete(s.later, id)
+			failures = append(failures, taskFailure{id: id, resend: true})
 		}
 	}
 	return failures, next
@@ -335,9 +364,13 @@ func (s *Transitions) news(tr *transition) []taskFailure {
 			continue // commanded again since, or ended by ourselves
 		}
 		f := taskFailure{id: node, text: taskText(task)}
-		if unableToReserve(task) && tr.reserved[node] && c.resent < maxResends {
-			f.resend = true
+		if unableToReserve(task) {
+			f.resend = tr.reserved[node] && c.resent < maxResends
+			if !f.resend && c.resent < maxRefused {
+				s.later[node] = refusedCommand{tr.poster, tr.id, align(time.Now().Add(min(time.Second<<c.resent, longestAgain)), time.Second/4)}
+			}
 			c.resent++
+			c.refused = !tr.reserved[node]
 			s.nodes[node] = c
 		}
 		found = append(found, f)
