@@ -95,8 +95,8 @@ func TestForeignWriterIsObeyed(t *testing.T) {
 	if _, err := s.api[0].UpdateOptions(t.Context(), bos.OptionsPatch{PollingFrequency: new(1)}); err != nil {
 		t.Fatal(err)
 	}
-	s.operate()
-	s.session(0, "boot", bos.OperationBoot, s.images()[0], "")
+	s.operate(allOperators, allOperators)
+	s.session(0, "boot", bos.OperationBoot, s.images()[0], configuration)
 	s.await("boot", safety)
 	target, others := s.ids[1], slices.Delete(slices.Clone(s.ids), 1, 2)
 	newForeign(t, s.redis).patch(target, map[string]any{

@@ -82,8 +82,8 @@ type process struct {
 	log bytes.Buffer // of all its lives
 }
 
-// run starts a program and waits until it runs. It ends with the test.
-func run(t *testing.T, role string, env []string, args ...string) *process {
+// start starts a program and waits until it runs. It ends with the test.
+func start(t *testing.T, role string, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, role: role, args: args, env: env}
 	p.start()
@@ -91,7 +91,7 @@ func run(t *testing.T, role string, env []string, args ...string) *process {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 		if t.Failed() {
-			t.Logf("%s %s:\n%s", role, strings.Join(args, " "), p.tail(100))
+			t.Logf("%s %s:\n%s", role, strings.Join(args, " "), p.tail(40))
 		}
 	})
 	return p

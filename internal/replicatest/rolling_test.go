@@ -22,12 +22,12 @@ var (
 // same thing once more per restart. Asking is all: a node that is on, or is shutting down, ignores it.
 func TestRollingRestart(t *testing.T) {
 	s := newSystem(t, *nodes, *speed)
-	s.operate()
+	s.operate(allOperators, allOperators)
 	images := s.images()
 	limit := 5*time.Minute + time.Duration(*nodes)*100*time.Millisecond
 
 	start := time.Now()
-	s.session(0, "boot", bos.OperationBoot, images[0], "")
+	s.session(0, "boot", bos.OperationBoot, images[0], configuration)
 	s.await("boot", limit)
 	booted := time.Now()
 	t.Logf("boot without restarts: %s, of which %s for the slowest hardware", booted.Sub(start).Round(time.Millisecond), s.hardware(start, booted))
@@ -40,7 +40,7 @@ func TestRollingRestart(t *testing.T) {
 	last := string(s.ids[len(s.ids)-1])
 	s.hold.Store(&last)
 	start = time.Now()
-	s.session(1, "reboot", bos.OperationReboot, images[1], "")
+	s.session(1, "reboot", bos.OperationReboot, images[1], configuration)
 	restarts := 0
 	for _, step := range []struct {
 		process *process

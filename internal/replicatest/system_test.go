@@ -18,6 +18,11 @@ import (
 	"github.com/bootorch/bosgo/store/storetest"
 )
 
+const (
+	allOperators  = "all"
+	configuration = "compute-24.7.0" // that the machine knows
+)
+
 // system is a machine in this process and, on one Redis, two API servers with a process of operators each.
 type system struct {
 	t         *testing.T
@@ -48,7 +53,7 @@ func newSystem(t *testing.T, nodes int, speed float64) *system {
 	s.env = upstreams.Environ()
 	for range 2 {
 		addr := freeAddress(t)
-		s.servers = append(s.servers, run(t, roleAPI, s.env, "--store", s.redis, "--listen", addr))
+		s.servers = append(s.servers, start(t, roleAPI, s.env, "--store", s.redis, "--listen", addr))
 		s.api = append(s.api, newClient(t, "http://"+addr))
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -92,11 +97,12 @@ func (s *system) report(ctx context.Context, xname, token string) (int, error) {
 	return http.StatusOK, nil
 }
 
-// operate starts a process of operators beside each server and waits until the nodes are discovered.
-func (s *system) operate() {
+// operate starts processes of operators with the operators that names tell, beside one server and the other in turn, and
+// waits until the nodes are discovered.
+func (s *system) operate(names ...string) {
 	s.t.Helper()
-	for _, api := range s.api {
-		s.operators = append(s.operators, run(s.t, roleOperator, s.env, "--api", api.Base()))
+	for i, run := range names {
+		s.operators = append(s.operators, start(s.t, roleOperator, s.env, "--api", s.api[i%len(s.api)].Base(), "--run", run))
 	}
 	until(s.t, safety, "discover the nodes", func(ctx context.Context) error {
 		if s.ids = s.list(ctx, s.api[0], bos.ComponentFilter{}); len(s.ids) < s.machine.Size() {
@@ -129,22 +135,25 @@ func (s *system) images() []string {
 	return paths
 }
 
-// session posts a session for the nodes that limit names, through the server with the index, with a template of its own.
-func (s *system) session(server int, name string, op bos.Operation, image, limit string) {
+// session posts a session for all nodes, through the server with the index, with a template of its own. Without a
+// configuration the nodes are not configured.
+func (s *system) session(server int, name string, op bos.Operation, image, configuration string) {
 	s.t.Helper()
 	ctx := s.t.Context()
 	api := s.api[server]
 	template := bos.SessionTemplate{
-		CFS: &bos.CFSParameters{Configuration: new("compute-24.7.0")},
 		BootSets: map[string]bos.BootSet{"compute": {
 			Type: "s3", Path: image, NodeRolesGroups: []string{"Compute"},
 			RootfsProvider: new("sbps"), RootfsProviderPassthrough: new("sbps:v1:iqn"),
 		}},
 	}
+	if configuration != "" {
+		template.CFS = &bos.CFSParameters{Configuration: new(configuration)}
+	}
 	if _, err := api.PutTemplate(ctx, bos.TenantKey{Name: name}, template); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := api.CreateSession(ctx, "", bos.SessionCreate{Name: name, Operation: op, TemplateName: name, Limit: limit}); err != nil {
+	if _, err := api.CreateSession(ctx, "", bos.SessionCreate{Name: name, Operation: op, TemplateName: name}); err != nil {
 		s.t.Fatal(err)
 	}
 }
