@@ -40,14 +40,15 @@ func targetOf(ctx context.Context, images manifest.Reader, op bos.Operation, t *
 		return target{}, refusal("No path set in boot set: " + name)
 	}
 	m, err := images.Manifest(ctx, b.Type, b.Path)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(err.Error(), b.Path):
 		return target{}, fmt.Errorf("boot set %s: %w", name, err)
-	}
-	if m.Kernel == nil {
-		return target{}, missingArtifact(name, manifest.TypeKernel)
-	}
-	if m.Initrd == nil {
-		return target{}, missingArtifact(name, manifest.TypeInitrd)
+	case err != nil:
+		return target{}, fmt.Errorf("boot set %s, %s: %w", name, b.Path, err)
+	case m.Kernel == nil:
+		return target{}, missingArtifact(name, &b, manifest.TypeKernel)
+	case m.Initrd == nil:
+		return target{}, missingArtifact(name, &b, manifest.TypeInitrd)
 	}
 	var imageParameters string
 	if m.BootParameters != nil {
@@ -65,8 +66,8 @@ func targetOf(ctx context.Context, images manifest.Reader, op bos.Operation, t *
 	}, nil
 }
 
-func missingArtifact(bootSet, typ string) error {
-	return refusal(fmt.Sprintf("boot set %s: No artifact of type %s could be found in the image manifest.", bootSet, typ))
+func missingArtifact(name string, b *bos.BootSet, typ string) error {
+	return refusal(fmt.Sprintf("boot set %s, %s: No artifact of type %s could be found in the image manifest.", name, b.Path, typ))
 }
 
 // configurationOf returns the CFS configuration for the nodes of a boot set: its own, else that of the template; empty
@@ -111,22 +112,22 @@ func rootParameters(name string, b *bos.BootSet, rootfs *manifest.Artifact) ([]s
 	case b.RootfsProvider == nil:
 		return []string{"root=::" + passthrough}, nil
 	case *b.RootfsProvider == "sbps":
-		return sbpsParameters(name, passthrough, rootfs)
+		return sbpsParameters(name, b, rootfs)
 	}
 	return nil, refusal(fmt.Sprintf("Unsupported rootfs_provider ('%s') specified in boot set: %s", *b.RootfsProvider, name))
 }
 
 // sbpsParameters returns the parameters of the Scalable Boot Projection Service: where the root is and where a memory
 // dump finds it.
-func sbpsParameters(name, passthrough string, rootfs *manifest.Artifact) ([]string, error) {
+func sbpsParameters(name string, b *bos.BootSet, rootfs *manifest.Artifact) ([]string, error) {
 	if rootfs == nil {
-		return nil, missingArtifact(name, manifest.TypeRootfs)
+		return nil, missingArtifact(name, b, manifest.TypeRootfs)
 	}
 	if rootfs.ETag == "" {
 		return nil, refusal(fmt.Sprintf("boot set %s: the rootfs artifact in the image manifest has no etag, which rootfs_provider 'sbps' needs", name))
 	}
 	root := "root=sbps-s3:" + rootfs.Path + ":" + rootfs.ETag
-	if passthrough != "" {
+	if passthrough := bos.Value(b.RootfsProviderPassthrough); passthrough != "" {
 		root += ":" + passthrough
 	}
 	return []string{root, "nmd_data=url=" + rootfs.Path + ",etag=" + rootfs.ETag}, nil
