@@ -11,7 +11,7 @@ import (
 
 var (
 	nodes = flag.Int("nodes", 200, "nodes of the machine in the rolling restart")
-	speed = flag.Float64("speed", 200, "how much faster its hardware is than a real one; 0 = it takes no time")
+	speed = flag.Float64("speed", 300, "how much faster its hardware is than a real one; 0 = it takes no time")
 )
 
 // TestRollingRestart replaces both API servers and both processes of operators, one after the other, while all nodes
