@@ -208,13 +208,25 @@ func TestSVC(t *testing.T) {
 	})
 	t.Run("SVC-002 a canceled call ends at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(5*time.Second, cancel)
+			began := time.Now()
+			_, err := must(hsm.New("http://cray-smd/hsm/v2", serve(reply(503, "")).config())).Groups(ctx)
+			expectError(t, err, []error{context.Canceled, bos.ErrUnavailable})
+			if d := time.Since(began); d != 5*time.Second {
+				t.Errorf("it took %v, want 5s", d)
+			}
+		})
+	})
+	t.Run("SVC-002 no wait for a retry that the deadline forbids", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			began := time.Now()
 			_, err := must(hsm.New("http://cray-smd/hsm/v2", serve(reply(503, "")).config())).Groups(ctx)
-			expectError(t, err, []error{context.DeadlineExceeded, bos.ErrUnavailable})
-			if d := time.Since(began); d != 5*time.Second {
-				t.Errorf("it took %v, want 5s", d)
+			expectError(t, err, []error{bos.ErrUnavailable}, context.DeadlineExceeded)
+			if d := time.Since(began); d >= 5*time.Second {
+				t.Errorf("it took %v, want to know earlier", d)
 			}
 		})
 	})

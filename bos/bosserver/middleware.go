@@ -80,6 +80,9 @@ func (h *handler) finish(ctx context.Context, r *http.Request, rec *recorder, t 
 		code = http.StatusOK
 	}
 	level := slog.LevelInfo
+	if routine(r.Method, t.route) && code < 400 {
+		level = slog.LevelDebug
+	}
 	if code >= 500 && !errors.Is(context.Cause(ctx), context.Canceled) { // where the caller has gone nothing has failed
 		level = slog.LevelError
 	}
@@ -105,6 +108,18 @@ func (h *handler) finish(ctx context.Context, r *http.Request, rec *recorder, t 
 	if h.cfg.Observe != nil {
 		h.cfg.Observe(t.route, knownMethod(r.Method), code, d)
 	}
+}
+
+// routine reports whether a request is one of those that ten thousand nodes and ten operators send all day: reads,
+// reports, leases and operators' patches. They are worth a line only where they fail, or where somebody is looking.
+func routine(method, route string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	case http.MethodPatch:
+		return route == "/v2/components/{component_id}"
+	}
+	return route == "/v2/componentpatches" || strings.HasPrefix(route, "/v2/leases/") || strings.HasPrefix(route, "/v2/bootartifacts/")
 }
 
 // knownMethod bounds the number of methods that an observer sees.

@@ -59,6 +59,12 @@ func (c *ListenConfig) Listen(ctx context.Context) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program: stop it or choose another --listen address", c.Addr)
 	case err != nil:
+		if _, ok := errors.AsType[*net.AddrError](err); ok {
+			return nil, UsageErrorf("--listen %s: %v", c.Addr, err)
+		}
+		if _, ok := errors.AsType[*net.DNSError](err); ok {
+			return nil, UsageErrorf("--listen %s: there is no such address or port", c.Addr)
+		}
 		return nil, fmt.Errorf("listen on %s: %w", c.Addr, err)
 	}
 	if tlsConfig != nil {

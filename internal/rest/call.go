@@ -48,6 +48,9 @@ func (c *call) again(ctx context.Context, resp *http.Response, err error) (bool,
 	if cfg.RetryBudget > 0 && time.Since(c.began)+c.wait > cfg.RetryBudget {
 		return false, nil
 	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= c.wait {
+		return false, nil // the retry would not begin: what failed says more than the end of the wait
+	}
 	if c.retries < cfg.Retries() {
 		status := 0
 		if resp != nil {

@@ -130,7 +130,7 @@ func (s *status) judge(ctx context.Context, t operator.Tick, batch []bos.Compone
 	}
 	r, err := operator.Write(ctx, s.API, t, patches)
 	if len(patches) > 0 {
-		t.Log.Info("status", "looked", len(now), "written", len(r.Written), "stale", len(r.Stale), "missing", len(r.Missing))
+		t.Log.Debug("status", "looked", len(now), "written", len(r.Written), "stale", len(r.Stale), "missing", len(r.Missing))
 	}
 	for _, l := range now {
 		s.plan(t, l, perr != nil || cerr != nil && l.v.hold && l.f.config == configUnread)
