@@ -12,6 +12,10 @@ build: ## build all commands into bin/
 test: ## run all tests with the race detector
 	go test -race ./...
 
+CASES := ./bos/... ./clients/... ./operator/... ./cmd/bos-reporter ./internal/svctest
+cases: ## tell which numbered cases of the specification pass; fail if one does not
+	@go test -v $(CASES) 2>&1 | awk -f scripts/cases.awk
+
 lint: ## gofmt, go vet and golangci-lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
@@ -43,4 +47,4 @@ package-test: ## install, start, upgrade and remove the reporter's packages; as 
 	deploy/reporter/test-deb.sh
 	deploy/reporter/test-boot.sh
 
-.PHONY: help build test lint generate generated tidy fuzz bench package package-test
+.PHONY: help build test cases lint generate generated tidy fuzz bench package package-test
