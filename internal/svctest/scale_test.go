@@ -93,7 +93,7 @@ const (
 
 var scaleCases = []svcCase{
 	{"SVC-120 many components of HSM", func(t *testing.T) {
-		n := size(t, 5000)
+		n := size(t, 2000)
 		begin := heap()
 		var used, most int64
 		measure := func() {
@@ -108,13 +108,13 @@ var scaleCases = []svcCase{
 			t.Fatalf("%d nodes, %v; want %d", len(nodes), err, n)
 		}
 		// The answer is 150 bytes a component; a node that is kept takes less than ten of them.
-		if limit := int64(n)*1500 + 4<<20; most > limit {
+		if limit := int64(n)*1500 + 1<<20; most > limit {
 			t.Errorf("%d bytes in use while the answer is read, want at most %d: it must not be kept", most, limit)
 		}
 		runtime.KeepAlive(nodes)
 	}},
 	{"SVC-121 a status pass over many nodes", func(t *testing.T) {
-		n := size(t, 3000)
+		n := size(t, 1200)
 		w := newWorld(t, n)
 		w.api.SetOptions(bos.OptionsPatch{MaxComponentBatchSize: new(n / 6)})
 		w.put(artifacts(w.image), w.ids)
@@ -150,7 +150,7 @@ var scaleCases = []svcCase{
 		w.wantStatus(bos.StatusPowerOnPending, w.ids[n/2], w.ids[n-1])
 	}},
 	{"SVC-122 many nodes report at the same time", func(t *testing.T) {
-		n := size(t, 1000)
+		n := size(t, 300)
 		w := newWorld(t, n, atSpeed(10)) // all of them within two minutes
 		w.start()
 		w.session("s", bos.OperationBoot)
@@ -168,7 +168,7 @@ var scaleCases = []svcCase{
 		}
 	}},
 	{"SVC-123 a session with every fault of a node", func(t *testing.T) {
-		n := size(t, 200)
+		n := size(t, 100)
 		w := newWorld(t, n, atSpeed(10))
 		w.api.SetSettings(bos.SettingsPatch{MaxConfigureWaitTime: new(1200)})
 		each := max(1, n/100)
