@@ -300,6 +300,7 @@ type Guard struct {
 	Enabled       *bool           `json:"enabled,omitempty"`
 	BootArtifacts *ArtifactFields `json:"boot_artifacts,omitempty"` // of the desired state
 	Configuration *string         `json:"configuration,omitempty"`  // of the desired state
+	Phase         *Phase          `json:"phase,omitempty"`          // not of GuardOf: who acts within a phase adds it
 }
 
 // GuardOf returns a guard on everything that a session or an administrator changes when they take the component over.
@@ -321,7 +322,8 @@ func (g *Guard) Holds(c *Component) bool {
 	case g.Session != nil && *g.Session != c.SessionName(),
 		g.Enabled != nil && *g.Enabled != c.IsEnabled(),
 		g.BootArtifacts != nil && !g.BootArtifacts.Artifacts().Same(c.DesiredArtifacts()),
-		g.Configuration != nil && *g.Configuration != c.DesiredConfiguration():
+		g.Configuration != nil && *g.Configuration != c.DesiredConfiguration(),
+		g.Phase != nil && *g.Phase != c.CurrentPhase():
 		return false
 	}
 	return true

@@ -51,6 +51,7 @@ type history struct {
 	rand  *rand.Rand
 	rules *rules
 	begin time.Time
+	delay time.Duration // longest way of a request
 
 	processes []*process
 	started   int
@@ -75,7 +76,8 @@ func newHistory(t *testing.T, seed uint64) *history {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.note("speed %v, policy %d", speed, h.rules.policy)
+	h.delay = []time.Duration{0, 10 * time.Millisecond, time.Second}[h.rand.IntN(3)]
+	h.note("speed %v, policy %d, requests take up to %s", speed, h.rules.policy, h.delay)
 	return h
 }
 
@@ -132,10 +134,19 @@ func (h *history) startProcess() {
 	h.started++
 	name := fmt.Sprintf("p%d", h.started)
 	h.note("start %s", name)
-	h.processes = append(h.processes, h.start(name, watcher{sends: func(p *process, r *request) bool {
-		h.checkRequest(p, r)
-		return true
-	}}))
+	var mu sync.Mutex
+	chance := rand.New(rand.NewPCG(h.seed, uint64(h.started)))
+	h.processes = append(h.processes, h.start(name, watcher{
+		sends: func(p *process, r *request) bool {
+			h.checkRequest(p, r)
+			return true
+		},
+		delay: func() time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Duration(chance.Int64N(int64(h.delay) + 1))
+		},
+	}))
 }
 
 // some returns between one and all nodes, in order.
@@ -253,7 +264,10 @@ func (h *history) breakService() {
 	}
 	f := kinds[h.rand.IntN(len(kinds))]
 	if f.Service == "" {
-		f.Service = []string{"hsm", "pcs", "cfs", "bss", "ims", "s3"}[h.rand.IntN(6)]
+		f.Service = []string{"pcs", "cfs", "bss", "ims", "s3", "hsm"}[h.rand.IntN(6)]
+	}
+	if f.Service == "hsm" && (f.Kind == "drop_items" || f.Kind == "null_collections") {
+		f.Kind, f.Probability = "outage", 0 // nobody can know of a lock that HSM keeps silent about
 	}
 	f.For = time.Duration(1+h.rand.IntN(60)) * time.Second
 	_, err := h.machine.Inject(f)

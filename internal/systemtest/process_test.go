@@ -55,6 +55,8 @@ type watcher struct {
 	sends func(p *process, r *request) bool
 	// answered is asked when a request has been carried out. When it returns false, the process dies before it learns.
 	answered func(p *process, r *request) bool
+	// delay is how long a request travels.
+	delay func() time.Duration
 }
 
 // process is a bos-operator with all ten operators. When it dies, nothing of it reaches the network any more.
@@ -195,6 +197,9 @@ func (p *process) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if p.cut() {
 		return nil, errCut
+	}
+	if p.watch.delay != nil {
+		time.Sleep(p.watch.delay())
 	}
 	resp, err := p.world.net.send(req)
 	if p.cut() {

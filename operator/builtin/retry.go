@@ -32,9 +32,12 @@ func failedPatch(c *bos.Component) bos.GuardedPatch {
 	return guard(c, p)
 }
 
-// guard makes a patch of c that is dropped when somebody took the component over since it was read.
+// guard makes a patch of c that is dropped when somebody took the component over since it was read, or status found it
+// in another phase: a late record of a power-off must not hide that the node is being powered on.
 func guard(c *bos.Component, p bos.ComponentPatch) bos.GuardedPatch {
-	return bos.GuardedPatch{ID: c.ID, If: bos.GuardOf(c), Patch: p}
+	g := bos.GuardOf(c)
+	g.Phase = new(c.CurrentPhase())
+	return bos.GuardedPatch{ID: c.ID, If: g, Patch: p}
 }
 
 // attemptOf says which attempt of how many it was, as in "attempt 2 of 3".

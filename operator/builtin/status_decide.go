@@ -224,7 +224,7 @@ func (v verdict) errorText(c *bos.Component, f facts) (text string, say bool) {
 		return "", false
 	case v.err != "":
 		return v.err, v.err != stored
-	case v.hold:
+	case v.hold, v.override == bos.StatusFailed: // what has failed keeps its cause
 		return "", false
 	case v.settled && v.override == "" && ours(stored):
 		return "", true
