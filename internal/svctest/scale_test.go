@@ -116,7 +116,7 @@ var scaleCases = []svcCase{
 	{"SVC-121 a status pass over many nodes", func(t *testing.T) {
 		n := size(t, 1200)
 		w := newWorld(t, n)
-		w.api.SetOptions(bos.OptionsPatch{MaxComponentBatchSize: new(n / 6)})
+		w.api.SetOptions(bos.OptionsPatch{MaxComponentBatchSize: new((n + 5) / 6)})
 		w.put(artifacts(w.image), w.ids)
 		// Half of the nodes are up as desired, so that CFS matters.
 		w.put(artifacts(w.image), w.ids[:n/2], func(c *bos.Component) {
