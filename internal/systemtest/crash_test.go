@@ -41,7 +41,7 @@ func (c *crash) watcher() watcher {
 			}
 			return false
 		},
-		answered: func(_ *process, r *request) bool {
+		answered: func(_ *process, r *request, _ int) bool {
 			return len(r.path) < len(crashMark) || r.path[len(r.path)-len(crashMark):] != crashMark
 		},
 	}

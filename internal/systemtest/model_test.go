@@ -58,12 +58,13 @@ type history struct {
 	sessions  []string // created, perhaps deleted since
 	locked    map[bos.ComponentID]bool
 
-	mu  sync.Mutex
-	log []string
+	mu   sync.Mutex
+	naps map[*process]time.Duration // that are to begin
+	log  []string
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
-	h := &history{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), begin: time.Now(), locked: map[bos.ComponentID]bool{}}
+	h := &history{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), begin: time.Now(), locked: map[bos.ComponentID]bool{}, naps: map[*process]time.Duration{}}
 	speed := []float64{0, 20, 60}[h.rand.IntN(3)]
 	h.rules = &rules{report: h.violation, policy: 1 + h.rand.IntN(3), disabled: map[bos.ComponentID]int{}, locked: map[bos.ComponentID]int{}, looked: map[string]int{}}
 	h.world = newWorld(t, worldConfig{nodes: 6, speed: speed, seed: seed, wrote: h.rules.wrote})
@@ -139,6 +140,25 @@ func (h *history) startProcess() {
 	h.processes = append(h.processes, h.start(name, watcher{
 		sends: func(p *process, r *request) bool {
 			h.checkRequest(p, r)
+			return true
+		},
+		answered: func(p *process, r *request, status int) bool {
+			if r.late != "" && status/100 == 2 {
+				h.violation("%s was let write %s, though %s holds the lease", p.name, r, r.late)
+			}
+			h.mu.Lock()
+			d := h.naps[p]
+			if d > 0 && r.operator != "" && !strings.HasSuffix(r.path, "/options") && !strings.HasSuffix(r.path, "/settings") {
+				delete(h.naps, p)
+			} else {
+				d = 0
+			}
+			h.mu.Unlock()
+			if d > 0 {
+				h.note("%s sleeps for %s, after %s", p.name, d, r)
+				p.sleep()
+				time.AfterFunc(d, p.wake)
+			}
 			return true
 		},
 		delay: func() time.Duration {
@@ -284,12 +304,12 @@ func (h *history) crash() {
 	h.startProcess()
 }
 
+// nap puts a process to sleep in the middle of its next pass.
 func (h *history) nap() {
 	p := h.processes[h.rand.IntN(len(h.processes))]
-	d := time.Duration(h.rand.IntN(40)) * time.Second
-	h.note("%s sleeps for %s", p.name, d)
-	p.sleep()
-	time.AfterFunc(d, p.wake)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.naps[p] = time.Duration(1+h.rand.IntN(45)) * time.Second
 }
 
 func (h *history) cutOff() {
@@ -318,6 +338,9 @@ func (h *history) deleteSession() {
 // heal repairs everything.
 func (h *history) heal() {
 	h.note("heal")
+	h.mu.Lock()
+	clear(h.naps)
+	h.mu.Unlock()
 	time.Sleep(time.Minute) // naps, cuts and outages of the store are over
 	for _, id := range h.ids {
 		if h.locked[id] {
@@ -405,7 +428,12 @@ func (h *history) checkRequest(p *process, r *request) {
 	case r.service == "hsm" && strings.HasSuffix(r.path, "/locks/status"):
 		h.rules.look(by + " locks")
 		return
-	case !r.changes() || r.service == "bos":
+	case !r.changes():
+		return
+	case r.service == "bos":
+		if rec, err := h.leases(r.operator); err == nil && rec.Holder != p.name && strings.HasSuffix(r.path, "/componentpatches") {
+			r.late = rec.Holder
+		}
 		return
 	}
 	if holder := h.leader(r.operator); holder != p.name {

@@ -22,6 +22,7 @@ type request struct {
 	method   string
 	path     string
 	body     []byte
+	late     string // who holds the lease when a write to components is sent, if that is somebody else
 }
 
 // changes reports whether the request changes something, at BOS or elsewhere. Leases are apart: they are no work.

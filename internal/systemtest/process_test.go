@@ -54,7 +54,7 @@ type watcher struct {
 	// sends is asked before a request leaves the process. When it returns false, the process dies first.
 	sends func(p *process, r *request) bool
 	// answered is asked when a request has been carried out. When it returns false, the process dies before it learns.
-	answered func(p *process, r *request) bool
+	answered func(p *process, r *request, status int) bool
 	// delay is how long a request travels.
 	delay func() time.Duration
 }
@@ -208,7 +208,7 @@ func (p *process) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, errCut
 	}
-	if err == nil && p.watch.answered != nil && !p.watch.answered(p, r) {
+	if err == nil && p.watch.answered != nil && !p.watch.answered(p, r, resp.StatusCode) {
 		p.kill()
 	}
 	if restErr := p.rest(); restErr != nil {
