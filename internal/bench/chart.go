@@ -27,6 +27,19 @@ var chartSteps = []struct{ status, label, colour string }{
 	{"waiting", "waiting", "#e4e4e4"},
 }
 
+// maxSamples bounds the points of the chart; more would not be seen.
+const maxSamples = 300
+
+// thin returns about n of the samples, evenly spread, the last one among them.
+func thin(all []Sample, n int) []Sample {
+	step := max(1, len(all)/n)
+	var some []Sample
+	for i := 0; i < len(all)-1; i += step {
+		some = append(some, all[i])
+	}
+	return append(some, all[len(all)-1])
+}
+
 // Chart writes the largest session as an SVG picture. Without one it writes nothing.
 func (r *Result) Chart(w io.Writer) error {
 	if len(r.Sessions) == 0 {
@@ -36,6 +49,7 @@ func (r *Result) Chart(w io.Writer) error {
 	if len(s.Series) < 2 {
 		return nil
 	}
+	s.Series = thin(s.Series, maxSamples)
 	end := s.Series[len(s.Series)-1].Seconds
 	x := func(seconds float64) float64 {
 		return chartLeft + seconds/end*(chartWidth-chartLeft-chartRight)
