@@ -230,6 +230,8 @@ func (v verdict) errorText(c *bos.Component, f facts) (text string, say bool) {
 		return "", true
 	case mine && (f.text == "" || !strings.HasPrefix(stored, causeUnreadable)):
 		return "", true
+	case f.power == powerIsOff && hasAnyPrefix(stored, causeTask+"soft-off: ", causeTask+"force-off: "): // off after all
+		return "", true
 	}
 	return "", false
 }
