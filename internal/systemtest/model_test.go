@@ -21,7 +21,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this history alone")
-	seedsFlag = flag.Int("seeds", 40, "run so many histories")
+	seedsFlag = flag.Int("seeds", 24, "run so many histories")
 )
 
 // TestModel runs random histories: sessions, stages, administrators, broken hardware and services, a database that comes
