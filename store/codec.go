@@ -149,9 +149,6 @@ func (k *kind[K, V]) decodePlain(data []byte) (v V, err error) {
 	if data = bytes.TrimLeft(data, " \t\r\n"); len(data) == 0 || data[0] != '{' {
 		return v, errors.New("not a JSON object")
 	}
-	if u, ok := any(&v).(json.Unmarshaler); ok { // the records of bos check the text themselves
-		return v, u.UnmarshalJSON(data)
-	}
 	if u, ok := any(&v).(json.Unmarshaler); ok {
 		err = u.UnmarshalJSON(data) // which checks all of it, so that json.Unmarshal need not do so before
 	} else {

@@ -132,10 +132,10 @@ func (c *collection[K, V]) one(ctx context.Context, key K, fn func(v *V, exists 
 	return v, err
 }
 
-func (c *collection[K, V]) UpdateMany(ctx context.Context, keys []K, fn func(key K, v *V, exists bool) (Decision, error)) ([]V, error) {
+func (c *collection[K, V]) UpdateMany(ctx context.Context, keys []K, fn func(key K, v *V, exists bool) (Decision, error), under ...Hold) ([]V, error) {
 	return c.write(ctx, keys, false, func(key K, v *V, state recordState) (Decision, error) {
 		return fn(key, v, state == present)
-	})
+	}, under...)
 }
 
 // recordState is what write finds under a key.
@@ -149,7 +149,7 @@ const (
 
 // write is UpdateMany with a fn that can tell a corrupt record from an absent one. With strict set a corrupt record is
 // an error.
-func (c *collection[K, V]) write(ctx context.Context, keys []K, strict bool, fn func(K, *V, recordState) (Decision, error)) ([]V, error) {
+func (c *collection[K, V]) write(ctx context.Context, keys []K, strict bool, fn func(K, *V, recordState) (Decision, error), under ...Hold) ([]V, error) {
 	seen := make(map[K]bool, len(keys))
 	keys = slices.Clone(keys)
 	keys = slices.DeleteFunc(keys, func(key K) bool {
@@ -159,7 +159,7 @@ func (c *collection[K, V]) write(ctx context.Context, keys []K, strict bool, fn 
 	})
 	var result []V
 	for chunk := range slices.Chunk(keys, chunkSize) {
-		written, err := c.writeChunk(ctx, chunk, strict, fn)
+		written, err := c.writeChunk(ctx, chunk, strict, fn, under)
 		result = append(result, written...)
 		if err != nil {
 			return result, err
@@ -168,7 +168,7 @@ func (c *collection[K, V]) write(ctx context.Context, keys []K, strict bool, fn 
 	return result, nil
 }
 
-func (c *collection[K, V]) writeChunk(ctx context.Context, keys []K, strict bool, fn func(K, *V, recordState) (Decision, error)) ([]V, error) {
+func (c *collection[K, V]) writeChunk(ctx context.Context, keys []K, strict bool, fn func(K, *V, recordState) (Decision, error), under []Hold) ([]V, error) {
 	result := make([]*V, len(keys)) // what was decided on each key, nil for a skipped one
 	todo := make([]int, len(keys))  // indexes of the keys that are still to be written
 	for i := range todo {
@@ -185,12 +185,16 @@ func (c *collection[K, V]) writeChunk(ctx context.Context, keys []K, strict bool
 				return nil, err
 			}
 		}
+		checks, err := c.db.checks(ctx, under)
+		if err != nil {
+			return nil, err
+		}
 		raw, err := c.db.driver.Get(ctx, c.bucket, dbKeys)
 		if err != nil {
 			return nil, fmt.Errorf("read %d records of %s: %w", len(dbKeys), c.bucket, err)
 		}
-		var writes []Mutation
-		var writing []int // the index in keys of each write
+		writes := make([]Mutation, 0, len(todo)+len(checks))
+		writing := make([]int, 0, len(todo)) // the index in keys of each write
 		for i, n := range todo {
 			v, m, err := c.decide(ctx, keys[n], dbKeys[i], raw[i], strict, fn)
 			if err != nil {
@@ -206,12 +210,14 @@ func (c *collection[K, V]) writeChunk(ctx context.Context, keys []K, strict bool
 		if len(writes) == 0 {
 			break
 		}
-		lost, err := c.db.driver.Commit(ctx, writes, false)
+		lost, err := c.db.driver.Commit(ctx, append(writes, checks...), false)
 		if err != nil {
 			return nil, fmt.Errorf("write %d records of %s: %w", len(writes), c.bucket, err)
 		}
 		for _, i := range lost {
-			todo = append(todo, writing[i])
+			if i < len(writing) {
+				todo = append(todo, writing[i])
+			}
 		}
 	}
 	written := make([]V, 0, len(keys))

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/bootorch/bosgo/bos"
@@ -57,8 +58,9 @@ type Driver interface {
 	// Commit applies writes whose expectation still holds and publishes their changes, in one step that no other
 	// writer can interleave: the cursors of the changes are in the order in which the writes took effect. With atomic
 	// set either all writes are applied or none. It returns the indexes of the writes that lost, in ascending order:
-	// whose record no longer has the value Old. Losing is no error. No two writes of a call have the same key. After an
-	// error it is unknown whether the writes were applied, unless the driver says otherwise.
+	// whose record no longer has the value Old. When one that is marked Must loses, all lose. Losing is no error. No two
+	// writes of a call have the same key. After an error it is unknown whether the writes were applied, unless the
+	// driver says otherwise.
 	Commit(ctx context.Context, writes []Mutation, atomic bool) (lost []int, err error)
 
 	// Feed returns the changes of this database, those of other processes included.
@@ -87,5 +89,32 @@ type Mutation struct {
 	Key    string
 	Old    []byte      // the value it was decided on; nil = there was no record
 	New    []byte      // nil deletes; the same as Old only checks
+	Must   bool        // only for a check of a record: without it nothing else of the call is written
 	Change *bos.Change // what to publish; nil = nothing. The driver sets its cursor
+}
+
+// Race is for drivers: it splits the writes of a Commit into those to be applied and the indexes of those that lost.
+// current returns the present value of a record, nil when there is none.
+func Race(writes []Mutation, atomic bool, current func(b Bucket, key string) []byte) (won []Mutation, lost []int) {
+	won = make([]Mutation, 0, len(writes))
+	none := false
+	for i, w := range writes {
+		now := current(w.Bucket, w.Key)
+		if (now == nil) == (w.Old == nil) && bytes.Equal(now, w.Old) {
+			won = append(won, w)
+			continue
+		}
+		lost = append(lost, i)
+		none = none || atomic || w.Must
+	}
+	if !none {
+		return won, lost
+	}
+	if !atomic {
+		lost = lost[:0]
+		for i := range writes {
+			lost = append(lost, i)
+		}
+	}
+	return nil, lost
 }

@@ -53,6 +53,12 @@ func ReleaseLease(ctx context.Context, st Store, operator, holder string) error 
 	})
 }
 
+// Hold names a lease that a write depends on, by its operator and token.
+type Hold struct {
+	Operator string
+	Token    int64
+}
+
 // CheckLease fails with bos.ErrConflict unless token is that of the present lease of the operator. A lease that has run
 // out but was not taken by anybody else still counts: nobody else acts. Because the check is part of the transaction,
 // nothing is written once somebody else has taken the lease.
@@ -61,11 +67,44 @@ func CheckLease(tx Tx, operator string, token int64) error {
 	if err != nil && !isNotFound(err) {
 		return err
 	}
+	return Hold{operator, token}.check(rec)
+}
+
+func (h Hold) check(rec LeaseRecord) error {
 	switch {
 	case rec.Holder == "":
-		return fmt.Errorf("nobody holds the lease of %s: %w", operator, bos.ErrConflict)
-	case rec.Token != token:
-		return fmt.Errorf("the lease of %s is now held by %s under another token: %w", operator, rec.Holder, bos.ErrConflict)
+		return fmt.Errorf("nobody holds the lease of %s: %w", h.Operator, bos.ErrConflict)
+	case rec.Token != h.Token:
+		return fmt.Errorf("the lease of %s is now held by %s under another token: %w", h.Operator, rec.Holder, bos.ErrConflict)
 	}
 	return nil
+}
+
+// checks reads the leases of holds. The mutations fail once one of them has changed.
+func (db *DB) checks(ctx context.Context, holds []Hold) ([]Mutation, error) {
+	if len(holds) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(holds))
+	for i, h := range holds {
+		keys[i] = leases.key(h.Operator)
+	}
+	raw, err := db.driver.Get(ctx, leases.bucket, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read leases: %w", err)
+	}
+	checks := make([]Mutation, len(holds))
+	for i, h := range holds {
+		var rec LeaseRecord
+		if raw[i] != nil {
+			if rec, err = leases.decode(keys[i], raw[i]); err != nil {
+				return nil, err
+			}
+		}
+		if err := h.check(rec); err != nil {
+			return nil, err
+		}
+		checks[i] = Mutation{Bucket: leases.bucket, Key: keys[i], Old: raw[i], New: raw[i], Must: true}
+	}
+	return checks, nil
 }

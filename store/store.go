@@ -64,8 +64,9 @@ type Collection[K comparable, V any] interface {
 	// decides per record; exists is false for a key without a record. An error of fn ends the call: records of earlier
 	// chunks (500) may have been written, those are returned. Records are returned in the order of keys; skipped ones
 	// are left out, removed ones are as fn left them. Of duplicate keys the first counts. For fn a corrupt record does
-	// not exist; writing replaces it.
-	UpdateMany(ctx context.Context, keys []K, fn func(key K, v *V, exists bool) (Decision, error)) ([]V, error)
+	// not exist; writing replaces it. Under leases each chunk is written only while all of them are held, as CheckLease
+	// has it; after its error, which matches bos.ErrConflict, earlier chunks may have been written.
+	UpdateMany(ctx context.Context, keys []K, fn func(key K, v *V, exists bool) (Decision, error), under ...Hold) ([]V, error)
 	// Delete fails with bos.ErrNotFound.
 	Delete(ctx context.Context, key K) error
 	// Scan yields records in ascending order of their database key, page by page. A record present throughout is seen

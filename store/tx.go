@@ -53,6 +53,7 @@ type recordID struct {
 // txRecord is a record that a transaction has read, and what it shall become.
 type txRecord struct {
 	raw     []byte // as read; nil = there was none
+	decoded any    // raw as a value of its kind, once it was asked for
 	written bool
 	data    []byte // after the transaction, when written; nil = deleted
 	change  func() *bos.Change
@@ -187,11 +188,28 @@ func (c *txCollection[K, V]) GetMany(keys []K) (map[K]V, error) {
 		if r == nil || r.current() == nil {
 			continue
 		}
-		if v, err := c.decode(dbKey, r.current()); err == nil {
+		if v, ok := c.value(r); ok {
 			found[key] = v
 		}
 	}
 	return found, nil
+}
+
+// value returns the record as the transaction sees it, for the caller to keep; ok is false when it is corrupt.
+func (c *txCollection[K, V]) value(r *txRecord) (v V, ok bool) {
+	if r.written {
+		v, err := c.decodePlain(r.data)
+		return v, err == nil
+	}
+	if v, ok = r.decoded.(V); ok {
+		return c.copy(v, r.raw), true
+	}
+	v, err := c.decodePlain(r.raw)
+	if err != nil {
+		return v, false
+	}
+	r.decoded = v
+	return c.copy(v, r.raw), true
 }
 
 // current returns the record as the transaction sees it.
@@ -223,23 +241,21 @@ func (c *txCollection[K, V]) set(key K, data []byte) error {
 	r := c.tx.records[recordID{c.bucket, dbKey}]
 	r.written, r.data = true, data
 	if c.change != nil {
-		r.change = func() *bos.Change { return c.compare(key, r.raw, data) }
+		r.change = func() *bos.Change { return c.compare(key, r) }
 	}
 	return nil
 }
 
-// compare works out the change between two stored forms of a record; nil means no record.
-func (k *kind[K, V]) compare(key K, before, after []byte) *bos.Change {
+// compare works out how the transaction changes a record.
+func (c *txCollection[K, V]) compare(key K, r *txRecord) *bos.Change {
 	var old, new *V
-	if before != nil {
-		if v, err := k.decodePlain(before); err == nil {
-			old = &v
-		}
+	if v, ok := r.decoded.(V); ok {
+		old = &v
+	} else if v, err := c.decodePlain(r.raw); err == nil {
+		old = &v
 	}
-	if after != nil {
-		if v, err := k.decodePlain(after); err == nil {
-			new = &v
-		}
+	if v, err := c.decodePlain(r.data); err == nil {
+		new = &v
 	}
-	return k.change(key, old, new)
+	return c.change(key, old, new)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/bootorch/bosgo/store"
 )
 
-// leasedStep is how many components are written in one transaction with the check of a lease. A transaction runs again
-// when one of its records has changed meanwhile, so a longer one would starve while thousands of nodes report.
-const leasedStep = 64
+// ownedStep is how many components are written in one transaction with their owners. A transaction runs again when one
+// of its records has changed meanwhile, so a longer one would starve while thousands of nodes report.
+const ownedStep = 64
 
 // PatchGuarded writes each patch whose guard still holds. With a lease token nothing is written once somebody else has
 // the lease; what was written before that stays.
@@ -24,12 +24,14 @@ func (s *Service) PatchGuarded(ctx context.Context, p bos.GuardedPatches) (bos.G
 	switch {
 	case p.Lease < 0:
 		return bos.GuardedResult{}, &bos.FieldError{Field: "lease", Reason: fmt.Sprintf("%d is less than the minimum of 0", p.Lease)}
-	case p.Lease == 0 && !g.takesOver(ctx):
-		_, err = s.st.Components().UpdateMany(ctx, ids, g.decide)
 	case p.Lease > 0 && bos.Writer(ctx) == "":
 		return bos.GuardedResult{}, &bos.FieldError{Field: "lease", Reason: "a lease needs the name of the operator in Bos-Operator"}
-	default:
+	case len(ids) == 0 || g.takesOver(ctx):
 		err = s.patchTogether(ctx, p.Lease, ids, g)
+	case p.Lease > 0:
+		_, err = s.st.Components().UpdateMany(ctx, ids, g.decide, store.Hold{Operator: bos.Writer(ctx), Token: p.Lease})
+	default:
+		_, err = s.st.Components().UpdateMany(ctx, ids, g.decide)
 	}
 	if err != nil {
 		return bos.GuardedResult{}, leaseError(err)
@@ -126,7 +128,7 @@ func (s *Service) patchTogether(ctx context.Context, lease int64, ids []bos.Comp
 	if len(ids) == 0 {
 		return s.st.Transact(ctx, check)
 	}
-	for chunk := range slices.Chunk(ids, leasedStep) {
+	for chunk := range slices.Chunk(ids, ownedStep) {
 		err := s.st.Transact(ctx, func(tx store.Tx) error {
 			if err := check(tx); err != nil {
 				return err

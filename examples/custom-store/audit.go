@@ -51,12 +51,12 @@ func (c components) Update(ctx context.Context, id bos.ComponentID, fn func(*bos
 
 // UpdateMany notes what fn did to each record once they are stored. fn may be called again for a record that somebody
 // else changed meanwhile, so the last call counts.
-func (c components) UpdateMany(ctx context.Context, ids []bos.ComponentID, fn func(bos.ComponentID, *bos.Component, bool) (store.Decision, error)) ([]bos.Component, error) {
+func (c components) UpdateMany(ctx context.Context, ids []bos.ComponentID, fn func(bos.ComponentID, *bos.Component, bool) (store.Decision, error), under ...store.Hold) ([]bos.Component, error) {
 	before := make(map[bos.ComponentID]bool, len(ids))
 	after, err := c.Collection.UpdateMany(ctx, ids, func(id bos.ComponentID, v *bos.Component, exists bool) (store.Decision, error) {
 		before[id] = exists && v.IsEnabled()
 		return fn(id, v, exists)
-	})
+	}, under...)
 	for i := range after { // with an error, those that were written nevertheless
 		c.note(ctx, after[i].ID, before[after[i].ID], after[i].IsEnabled())
 	}

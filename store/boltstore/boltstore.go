@@ -318,18 +318,10 @@ func isWrite(w store.Mutation) bool {
 
 // apply makes the writes that win, and returns them.
 func (r *request) apply(tx *bbolt.Tx) ([]store.Mutation, error) {
-	won := make([]store.Mutation, 0, len(r.writes))
-	for i, w := range r.writes {
-		now := tx.Bucket([]byte(w.Bucket.String())).Get([]byte(w.Key))
-		if (now == nil) == (w.Old == nil) && bytes.Equal(now, w.Old) {
-			won = append(won, w)
-		} else {
-			r.lost = append(r.lost, i)
-		}
-	}
-	if r.atomic && len(r.lost) > 0 {
-		return nil, nil
-	}
+	var won []store.Mutation
+	won, r.lost = store.Race(r.writes, r.atomic, func(b store.Bucket, key string) []byte {
+		return tx.Bucket([]byte(b.String())).Get([]byte(key))
+	})
 	for _, w := range won {
 		if !isWrite(w) {
 			continue

@@ -3,7 +3,6 @@
 package memstore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -125,19 +124,7 @@ func (d *Driver) Commit(ctx context.Context, writes []store.Mutation, atomic boo
 	if err := d.check(ctx); err != nil {
 		return nil, err
 	}
-	var lost []int
-	applied := make([]store.Mutation, 0, len(writes))
-	for i, w := range writes {
-		now, exists := d.buckets[w.Bucket].values[w.Key]
-		if exists == (w.Old != nil) && bytes.Equal(now, w.Old) {
-			applied = append(applied, w)
-		} else {
-			lost = append(lost, i)
-		}
-	}
-	if atomic && len(lost) > 0 {
-		return lost, nil
-	}
+	applied, lost := store.Race(writes, atomic, func(b store.Bucket, key string) []byte { return d.buckets[b].values[key] })
 	for _, w := range applied {
 		d.buckets[w.Bucket].set(w.Key, w.New)
 	}

@@ -2,7 +2,8 @@
 --
 -- KEYS: one per write. ARGV: "all" (all or none) or "each"; an epoch for a feed that has none; the length of the feed;
 -- then per write five: database, action, expected value, new value, change to publish ("" = none). The actions are
--- "add" (expects no record), "set", "delete", "same" (only checks) and "absent" (only checks that there is none).
+-- "add" (expects no record), "set", "delete", "same" (only checks), "must" (only checks, and without it nothing is
+-- written) and "absent" (only checks that there is none).
 -- Returns the epoch, the revision of the last change published here ("0" = none) and the indexes of the writes that lost.
 
 local OURS, FEED, HEAD = '6', 'bos:feed', 'bos:feed:head'
@@ -14,7 +15,7 @@ local function use(number)
   end
 end
 
-local won, lost, published = {}, {}, 0
+local won, lost, published, none = {}, {}, 0, false
 for i = 1, #KEYS do
   local at = 3 + (i - 1) * 5
   local action, expected = ARGV[at + 2], ARGV[at + 3]
@@ -29,9 +30,15 @@ for i = 1, #KEYS do
     end
   else
     lost[#lost + 1] = i - 1
+    none = none or ARGV[1] == 'all' or action == 'must'
   end
 end
-if #lost > 0 and ARGV[1] == 'all' then
+if none then
+  if ARGV[1] ~= 'all' then
+    for i = 1, #KEYS do
+      lost[i] = i - 1
+    end
+  end
   use(OURS)
   return { '', '0', lost }
 end

@@ -149,6 +149,8 @@ func action(w *store.Mutation) (string, []byte) {
 		return "add", w.New
 	case w.New == nil:
 		return "delete", nil
+	case bytes.Equal(w.Old, w.New) && w.Must:
+		return "must", nil
 	case bytes.Equal(w.Old, w.New):
 		return "same", nil
 	}

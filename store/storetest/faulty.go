@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"slices"
+
 	"context"
 	"errors"
 	"fmt"
@@ -80,12 +82,13 @@ func (f *Faulty) Commit(ctx context.Context, writes []store.Mutation, atomic boo
 	return f.Driver.Commit(ctx, writes, atomic)
 }
 
-// race commits only the writes that create a record, or nothing when all or none are wanted.
+// race commits only the writes that create a record, or nothing when one that must not lose does.
 func (f *Faulty) race(ctx context.Context, writes []store.Mutation, atomic bool) ([]int, error) {
 	var lost, kept []int
 	var rest []store.Mutation
+	must := slices.ContainsFunc(writes, func(w store.Mutation) bool { return w.Must })
 	for i, w := range writes {
-		if w.Old != nil {
+		if w.Old != nil || must {
 			lost = append(lost, i)
 		} else {
 			kept = append(kept, i)
