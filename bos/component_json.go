@@ -234,6 +234,114 @@ func (c *Component) append(b []byte) []byte {
 	return closeObject(b, start, c.Extra)
 }
 
+func (g *Guard) read(r *jsonReader) {
+	for r.next() {
+		switch string(r.name) {
+		case "session":
+			g.Session = readText[string](r)
+		case "enabled":
+			g.Enabled = readBool(r)
+		case "boot_artifacts":
+			g.BootArtifacts = readObject[ArtifactFields](r)
+		case "configuration":
+			g.Configuration = readText[string](r)
+		case "phase":
+			g.Phase = readText[Phase](r)
+		default:
+			r.skip()
+		}
+	}
+}
+
+func (g *Guard) append(b []byte) []byte {
+	start := len(b)
+	b = appendText(b, "session", g.Session)
+	b = appendBool(b, "enabled", g.Enabled)
+	b = appendObject(b, "boot_artifacts", g.BootArtifacts)
+	b = appendText(b, "configuration", g.Configuration)
+	b = appendText(b, "phase", g.Phase)
+	return closeObject(b, start, nil)
+}
+
+func (p *GuardedPatch) read(r *jsonReader) {
+	for r.next() {
+		switch string(r.name) {
+		case "id":
+			p.ID = Value(readText[ComponentID](r))
+		case "if":
+			p.If = readObject[Guard](r)
+		case "patch":
+			if c := readObject[Component](r); c != nil {
+				p.Patch = ComponentPatch(*c)
+			}
+		default:
+			r.skip()
+		}
+	}
+}
+
+func (p *GuardedPatch) append(b []byte) []byte {
+	start := len(b)
+	b = appendText(b, "id", &p.ID)
+	b = appendObject(b, "if", p.If)
+	b = appendObject(b, "patch", (*Component)(&p.Patch))
+	return closeObject(b, start, nil)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p GuardedPatches) MarshalJSON() ([]byte, error) {
+	b := make([]byte, 0, 64+512*len(p.Patches))
+	b = append(b, '{')
+	if p.Lease != 0 {
+		b = append(strconv.AppendInt(append(b, `"lease":`...), p.Lease, 10), ',')
+	}
+	b = append(b, `"patches":[`...)
+	for i := range p.Patches {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = p.Patches[i].append(b)
+	}
+	return append(b, ']', '}'), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *GuardedPatch) UnmarshalJSON(data []byte) error { return unmarshalObject(data, p) }
+
+// UnmarshalComponents reads a JSON array of components. It is json.Unmarshal with less effort.
+func UnmarshalComponents(data []byte) ([]Component, error) {
+	r := jsonReader{data: data, i: skipSpace(data, 0)}
+	if r.peek() != '[' {
+		return nil, errors.New("not a JSON array")
+	}
+	var list []Component
+	r.i = skipSpace(data, r.i+1)
+	for r.err == nil && r.peek() != ']' {
+		var c Component
+		switch r.peek() {
+		case 'n':
+			r.isNull()
+		case '{':
+			r.open()
+			c.read(&r)
+		default:
+			return nil, fmt.Errorf("item %d is not an object", len(list))
+		}
+		list = append(list, c)
+		if r.i = skipSpace(data, r.i); r.peek() == ',' {
+			if r.i = skipSpace(data, r.i+1); r.peek() == ']' {
+				r.broken()
+			}
+		} else if r.peek() != ']' {
+			r.broken()
+		}
+	}
+	if r.i = skipSpace(data, r.i+1); r.i != len(data) {
+		r.broken()
+	}
+	return list, r.err
+}
+
 // MarshalJSON writes the known members and then those in Extra; likewise for the types below.
 func (c Component) MarshalJSON() ([]byte, error) { return c.append(make([]byte, 0, 512)), nil }
 
@@ -429,6 +537,13 @@ func (r *jsonReader) decoded(raw []byte) []byte {
 		r.broken()
 	}
 	return []byte(s)
+}
+
+// skip moves behind the value of a member that is of no interest.
+func (r *jsonReader) skip() {
+	if !json.Valid(r.value()) {
+		r.broken()
+	}
 }
 
 // extra keeps a member that is not known.

@@ -158,3 +158,72 @@ func BenchmarkComponentJSON(b *testing.B) {
 		}
 	})
 }
+
+func FuzzUnmarshalComponents(f *testing.F) {
+	for _, seed := range []string{
+		`[]`, ` [ ] `, `[` + storedComponent + `, {"id":"x1"} ]`, `[null]`, `[{}]`, `[{},]`, `[,{}]`, `[{} {}]`, `[{}`, `[`, `]`, `[{}]]`, `[[]]`, `[1]`, `{}`, ``, `[{"id":1}]`, `[nul]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var want []Component
+		wantErr := json.Unmarshal(data, &want)
+		if wantErr == nil && !bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
+			return // a null
+		}
+		got, err := UnmarshalComponents(data)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q: %v, by encoding/json %v", data, err, wantErr)
+		}
+		if err == nil && (len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want)) {
+			t.Errorf("%q:\n%+v, by encoding/json\n%+v", data, got, want)
+		}
+	})
+}
+
+func TestGuardedPatchesJSON(t *testing.T) {
+	type plainGuard Guard
+	type plainPatch struct {
+		ID    ComponentID    `json:"id"`
+		If    *plainGuard    `json:"if,omitempty"`
+		Patch ComponentPatch `json:"patch"`
+	}
+	type plainPatches struct {
+		Lease   int64        `json:"lease,omitempty"`
+		Patches []plainPatch `json:"patches"`
+	}
+	c := Component{ID: "x1", Session: new("s\"1"), DesiredState: &DesiredState{BootArtifacts: &ArtifactFields{Kernel: new("k")}, Configuration: new("c")}}
+	guard := GuardOf(&c)
+	guard.Phase = new(PhaseConfiguring)
+	for _, p := range []GuardedPatches{
+		{},
+		{Lease: 7, Patches: []GuardedPatch{}},
+		{Lease: -1, Patches: []GuardedPatch{{ID: "x1", If: guard, Patch: ComponentPatch{Error: new("é<&>")}}, {ID: "", If: &Guard{}}}},
+	} {
+		plain := plainPatches{Lease: p.Lease, Patches: []plainPatch{}}
+		for _, item := range p.Patches {
+			plain.Patches = append(plain.Patches, plainPatch{item.ID, (*plainGuard)(item.If), item.Patch})
+		}
+		want, err := json.Marshal(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(p)
+		if err != nil || string(got) != string(want) {
+			t.Errorf("written as\n%s (%v), want\n%s", got, err, want)
+		}
+		var back GuardedPatches
+		if err := json.Unmarshal(got, &back); err != nil || back.Lease != p.Lease || len(back.Patches) != len(p.Patches) ||
+			len(p.Patches) > 0 && !reflect.DeepEqual(back.Patches, p.Patches) {
+			t.Errorf("%s read again: %+v, %v", got, back, err)
+		}
+	}
+	for _, bad := range []string{`{"id":1}`, `{"if":[]}`, `{"patch":"x"}`, `{"if":{"enabled":1}}`, `{"more":tru}`, `{"id":"x1"`, `[]`} {
+		if err := new(GuardedPatch).UnmarshalJSON([]byte(bad)); err == nil {
+			t.Errorf("%s is taken for a patch", bad)
+		}
+	}
+	if err := new(GuardedPatch).UnmarshalJSON([]byte(`{"id":"x1","more":[1,{"a":null}],"if":{"more":1}}`)); err != nil {
+		t.Errorf("members that are not known: %v", err)
+	}
+}

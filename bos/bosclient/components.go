@@ -172,8 +172,17 @@ func (c *Client) components(ctx context.Context, f bos.ComponentFilter, ids stri
 	if size > 0 {
 		q.Set("page_size", strconv.Itoa(size))
 	}
-	err = c.do(ctx, request{method: http.MethodGet, path: componentsPath, query: q, tenant: f.Tenant}, &cs)
+	err = c.do(ctx, request{method: http.MethodGet, path: componentsPath, query: q, tenant: f.Tenant}, (*componentList)(&cs))
 	return cs, err
+}
+
+// componentList is read without the detour over encoding/json.
+type componentList []bos.Component
+
+// UnmarshalJSON implements json.Unmarshaler. It checks the whole text.
+func (l *componentList) UnmarshalJSON(data []byte) (err error) {
+	*l, err = bos.UnmarshalComponents(data)
+	return err
 }
 
 func join[S ~string](list []S) string {

@@ -193,6 +193,28 @@ func items(data []byte) iter.Seq[[]byte] {
 	}
 }
 
+// members yields the members of a JSON object that has been checked.
+func members(data []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		i := skipSpace(data, 0)
+		if i == len(data) || data[i] != '{' {
+			return
+		}
+		for i = skipSpace(data, i+1); data[i] != '}'; {
+			end := skipValue(data, i)
+			name := unquote(data[i:end])
+			i = skipSpace(data, skipSpace(data, end)+1) // behind the colon
+			end = skipValue(data, i)
+			if !yield(string(name), data[i:end]) {
+				return
+			}
+			if i = skipSpace(data, end); data[i] == ',' {
+				i = skipSpace(data, i+1)
+			}
+		}
+	}
+}
+
 // decode reads a body that has been checked.
 func decode[T any](body []byte) (v T, err error) {
 	if err := json.Unmarshal(body, &v); err != nil {

@@ -1,8 +1,10 @@
 package bosserver
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -59,7 +61,7 @@ func (h *handler) streamEvents(c *call) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	changes := make(chan bos.Change)
+	changes := make(chan bos.Change, maxEventsTogether)
 	seq := h.api.Changes(ctx, f)
 	wg.Go(func() {
 		defer close(changes)
@@ -94,7 +96,7 @@ func (h *handler) streamEvents(c *call) error {
 			if !ok {
 				return nil
 			}
-			err = out.event(&change)
+			err = out.events(change, changes)
 		case <-heartbeat.C:
 			err = out.comment("heartbeat")
 		case <-h.cfg.Closing:
@@ -108,18 +110,36 @@ func (h *handler) streamEvents(c *call) error {
 	}
 }
 
-// eventWriter writes server-sent events, each at once.
+// eventWriter writes server-sent events without delay.
 type eventWriter struct {
 	w  http.ResponseWriter
 	rc *http.ResponseController
 }
 
-func (e eventWriter) event(c *bos.Change) error {
-	data, err := json.Marshal(c)
-	if err != nil {
-		return err
+// maxEventsTogether is how many events are sent in one go when they come faster than the network takes them.
+const maxEventsTogether = 256
+
+// events sends a change and those that wait behind it.
+func (e eventWriter) events(c bos.Change, waiting <-chan bos.Change) error {
+	var text bytes.Buffer
+	for n := 1; ; n++ {
+		data, err := json.Marshal(&c)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "id: %s\nevent: %s\ndata: %s\n\n", c.Cursor, c.Kind, data)
+		if n == maxEventsTogether {
+			return e.send(text.Bytes())
+		}
+		var more bool
+		select {
+		case c, more = <-waiting: // closed: the caller finds out
+		default:
+		}
+		if !more {
+			return e.send(text.Bytes())
+		}
 	}
-	return e.send("id: " + c.Cursor.String() + "\nevent: " + string(c.Kind) + "\ndata: " + string(data) + "\n\n")
 }
 
 // place tells where the stream begins, so that a subscriber whose stream breaks before the first event misses nothing.
@@ -127,14 +147,14 @@ func (e eventWriter) place(at bos.Cursor) error {
 	if at.IsZero() {
 		return e.comment("following")
 	}
-	return e.send("id: " + at.String() + "\n\n")
+	return e.send([]byte("id: " + at.String() + "\n\n"))
 }
 
-func (e eventWriter) comment(text string) error { return e.send(": " + text + "\n\n") }
+func (e eventWriter) comment(text string) error { return e.send([]byte(": " + text + "\n\n")) }
 
-func (e eventWriter) send(text string) error {
+func (e eventWriter) send(text []byte) error {
 	_ = e.rc.SetWriteDeadline(time.Now().Add(eventWriteTimeout)) // not every writer can
-	if _, err := e.w.Write([]byte(text)); err != nil {
+	if _, err := e.w.Write(text); err != nil {
 		return err
 	}
 	return e.rc.Flush()

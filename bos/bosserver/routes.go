@@ -474,22 +474,18 @@ func (h *handler) applyStaged(c *call) error {
 }
 
 func (h *handler) patchGuarded(c *call) error {
-	raw, err := decode[struct {
-		Patches json.RawMessage `json:"patches"`
-	}](c.body)
-	if err != nil {
-		return err
-	}
-	n := 0
-	for range items(raw.Patches) {
-		n++
-	}
-	if err := tooMany(n); err != nil {
-		return err
-	}
-	p, err := decode[bos.GuardedPatches](c.body)
-	if err != nil {
-		return err
+	var p bos.GuardedPatches
+	var err error
+	for name, raw := range members(c.body) { // not by json.Unmarshal: the body is large, and has been checked
+		switch name {
+		case "lease":
+			p.Lease, err = decode[int64](raw)
+		case "patches":
+			p.Patches, err = decodeList[bos.GuardedPatch](raw)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	v, err := h.api.PatchGuarded(c.ctx(), p)
 	return answer(c, v, err)

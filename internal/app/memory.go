@@ -8,16 +8,20 @@ import (
 	"time"
 )
 
-// The collector lets the heap grow to twice what is in use, which after one large request is a multiple of what the
-// process needs. It is made to work harder as soon as the process takes up more than memoryFloor, or half as much again
-// as is in use where that is more.
+// The collector lets the heap grow to three times what is in use, as a session of thousands of nodes makes much garbage.
+// After one large request that is a multiple of what the process needs, so it is made to work harder as soon as the
+// process takes up more than memoryFloor, or half as much again as is in use where that is more.
 const (
+	memoryGrowth = 200 // percent
 	memoryFloor  = 200 << 20
 	memoryUpdate = 5 * time.Second
 )
 
-// limitMemory keeps the limit up to date until ctx ends. An administrator's GOMEMLIMIT comes first.
+// limitMemory keeps the limit up to date until ctx ends. An administrator's GOGC and GOMEMLIMIT come first.
 func limitMemory(ctx context.Context) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(memoryGrowth)
+	}
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}

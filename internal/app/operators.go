@@ -82,10 +82,11 @@ func (c *OperatorConfig) names() ([]string, error) {
 // RunOperators runs the operators until ctx ends.
 func RunOperators(ctx context.Context, cfg OperatorConfig, stderr io.Writer) error {
 	log, level := NewLog(stderr, cfg.LogLevel)
-	api, err := bosclient.New(cfg.API, bosclient.Config{TokenFile: cfg.TokenFile, CAFile: cfg.CAFile, Log: log})
+	client, err := bosclient.New(cfg.API, bosclient.Config{TokenFile: cfg.TokenFile, CAFile: cfg.CAFile, Log: log})
 	if err != nil {
 		return UsageErrorf("--api: %v", err)
 	}
+	api := shareChanges(ctx, client)
 	live := newLiveOptions(level, log)
 	clients, err := cfg.Upstreams.clients(live, log)
 	if err != nil {
@@ -112,6 +113,7 @@ func RunOperators(ctx context.Context, cfg OperatorConfig, stderr io.Writer) err
 	if err := m.serve(ctx, cfg.Metrics, log); err != nil {
 		return err
 	}
+	go limitMemory(ctx)
 	go live.follow(ctx, api)
 	log.Info("operators start", "api", cfg.API, "run", strings.Join(names, ","))
 	return runLoops(ctx, loops)

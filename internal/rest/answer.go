@@ -31,7 +31,7 @@ func (a *Answer) Body() io.Reader { return a.body }
 var errNothing = errors.New("nothing in it")
 
 // JSON returns a function for Do that decodes the whole body into v, which must not hold anything yet. An empty body and
-// a JSON null are malformed.
+// a JSON null are malformed. A json.Unmarshaler must check the text itself: it is not looked at twice.
 func JSON(v any) func(*Answer) error {
 	return func(a *Answer) error {
 		text, err := io.ReadAll(io.LimitReader(a.body, MaxAnswer+1))
@@ -44,7 +44,11 @@ func JSON(v any) func(*Answer) error {
 		case len(trimmed) == 0, string(trimmed) == "null":
 			return a.Malformed(errNothing, trimmed)
 		}
-		if err := json.Unmarshal(text, v); err != nil {
+		decode := func(text []byte) error { return json.Unmarshal(text, v) }
+		if u, ok := v.(json.Unmarshaler); ok {
+			decode = u.UnmarshalJSON
+		}
+		if err := decode(text); err != nil {
 			return a.Malformed(err, text)
 		}
 		return nil
