@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -30,7 +31,46 @@ type componentCache struct {
 
 	mu    sync.RWMutex // held briefly, inside refreshing when writing
 	byKey map[string]*cached
-	order []*cached // by key
+	order []*cached        // by key
+	noted map[string]noted // written since the last query, so that it need not be decoded; nil before the first query
+}
+
+// noted is a component as it was stored.
+type noted struct {
+	raw []byte
+	c   bos.Component
+}
+
+// maxNoted bounds what is noted between two queries.
+const maxNoted = 5000
+
+// recall implements memo.
+func (cc *componentCache) recall(key string, raw []byte) (c bos.Component, ok bool) {
+	cc.mu.RLock()
+	fresh, written := cc.noted[key]
+	entry := cc.byKey[key]
+	cc.mu.RUnlock()
+	switch {
+	case written && bytes.Equal(fresh.raw, raw):
+		return fresh.c, true
+	case entry != nil && entry.ok && entry.sum == sha256.Sum256(raw):
+		return entry.c, true
+	}
+	return c, false
+}
+
+// note implements memo.
+func (cc *componentCache) note(key string, raw []byte, c bos.Component) {
+	c = c.Clone()
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	if cc.noted == nil {
+		return
+	}
+	if len(cc.noted) >= maxNoted {
+		clear(cc.noted)
+	}
+	cc.noted[key] = noted{raw, c}
 }
 
 // cached is one component. It is replaced, never modified.
@@ -181,26 +221,48 @@ func (cc *componentCache) fill(ctx context.Context) error {
 	}
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
-	cc.byKey, cc.order = found, order
+	cc.byKey, cc.order, cc.noted = found, order, map[string]noted{}
 	return nil
 }
 
 func (cc *componentCache) decode(ctx context.Context, key string, raw []byte, sum [sha256.Size]byte) *cached {
-	c, err := components.decode(key, raw)
-	if err != nil {
-		cc.db.log.WarnContext(ctx, "skipping corrupt record", "err", err)
-		return &cached{key: key, sum: sum}
+	c, ok := cc.takeNoted(key, raw)
+	if !ok {
+		var err error
+		if c, err = components.decode(key, raw); err != nil {
+			cc.db.log.WarnContext(ctx, "skipping corrupt record", "err", err)
+			return &cached{key: key, sum: sum}
+		}
 	}
-	if s := c.ActualState; s != nil {
+	// The states may be those of a noted component that somebody is reading: copies.
+	if c.ActualState != nil {
+		s := *c.ActualState
 		s.BootArtifacts = cc.share(s.BootArtifacts)
+		c.ActualState = &s
 	}
-	if s := c.DesiredState; s != nil {
+	if c.DesiredState != nil {
+		s := *c.DesiredState
 		s.BootArtifacts = cc.share(s.BootArtifacts)
+		c.DesiredState = &s
 	}
-	if s := c.StagedState; s != nil {
+	if c.StagedState != nil {
+		s := *c.StagedState
 		s.BootArtifacts = cc.share(s.BootArtifacts)
+		c.StagedState = &s
 	}
 	return &cached{key: key, sum: sum, c: c, ok: true}
+}
+
+// takeNoted returns the component as it was stored by this process, if that is what raw says.
+func (cc *componentCache) takeNoted(key string, raw []byte) (c bos.Component, ok bool) {
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	fresh, ok := cc.noted[key]
+	if !ok || !bytes.Equal(fresh.raw, raw) {
+		return c, false // it was written again since
+	}
+	delete(cc.noted, key)
+	return fresh.c, true
 }
 
 // share returns artifacts that say the same as a, for many components to point to: they are most of a record.

@@ -14,6 +14,35 @@ import (
 type collection[K comparable, V any] struct {
 	db *DB
 	*kind[K, V]
+	memo memo[V] // nil = none
+}
+
+// memo knows records that have been decoded before by their text.
+type memo[V any] interface {
+	// recall returns the record that raw says, if it is known; it must not be modified.
+	recall(dbKey string, raw []byte) (V, bool)
+	// note tells what raw, which has just been stored, says.
+	note(dbKey string, raw []byte, v V)
+}
+
+// look returns the record that raw says; it must not be modified.
+func (c *collection[K, V]) look(dbKey string, raw []byte) (V, error) {
+	if c.memo != nil {
+		if v, ok := c.memo.recall(dbKey, raw); ok {
+			return v, nil
+		}
+	}
+	return c.decode(dbKey, raw)
+}
+
+// read returns the record that raw says, for the caller to keep.
+func (c *collection[K, V]) read(dbKey string, raw []byte) (V, error) {
+	if c.memo != nil {
+		if v, ok := c.memo.recall(dbKey, raw); ok {
+			return c.copy(v, raw), nil
+		}
+	}
+	return c.decode(dbKey, raw)
 }
 
 func (c *collection[K, V]) Get(ctx context.Context, key K) (V, error) {
@@ -29,7 +58,7 @@ func (c *collection[K, V]) Get(ctx context.Context, key K) (V, error) {
 	if raw[0] == nil {
 		return zero, c.notFound(key)
 	}
-	return c.decode(dbKey, raw[0])
+	return c.read(dbKey, raw[0])
 }
 
 func (c *collection[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, error) {
@@ -44,7 +73,7 @@ func (c *collection[K, V]) GetMany(ctx context.Context, keys []K) (map[K]V, erro
 			if raw[i] == nil {
 				continue
 			}
-			v, err := c.decode(dbKeys[i], raw[i])
+			v, err := c.read(dbKeys[i], raw[i])
 			if err != nil {
 				c.logCorrupt(ctx, err)
 				continue
@@ -217,6 +246,14 @@ func (c *collection[K, V]) writeChunk(ctx context.Context, keys []K, strict bool
 		for _, i := range lost {
 			if i < len(writing) {
 				todo = append(todo, writing[i])
+				writes[i].New = nil
+			}
+		}
+		if c.memo != nil {
+			for i, n := range writing {
+				if w := &writes[i]; w.New != nil {
+					c.memo.note(w.Key, w.New, *result[n])
+				}
 			}
 		}
 	}
@@ -236,7 +273,7 @@ func (c *collection[K, V]) decide(ctx context.Context, key K, dbKey string, raw 
 	var old *V
 	state := absent
 	if raw != nil {
-		before, err := c.decode(dbKey, raw)
+		before, err := c.look(dbKey, raw)
 		switch {
 		case err == nil:
 			state, old = present, &before

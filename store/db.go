@@ -47,37 +47,37 @@ func (db *DB) Driver() Driver { return db.driver }
 
 // Components implements Store.
 func (db *DB) Components() Collection[bos.ComponentID, bos.Component] {
-	return &collection[bos.ComponentID, bos.Component]{db, components}
+	return &collection[bos.ComponentID, bos.Component]{db, components, &db.cache}
 }
 
 // Sessions implements Store.
 func (db *DB) Sessions() Collection[bos.TenantKey, bos.Session] {
-	return &collection[bos.TenantKey, bos.Session]{db, sessions}
+	return &collection[bos.TenantKey, bos.Session]{db: db, kind: sessions}
 }
 
 // Templates implements Store.
 func (db *DB) Templates() Collection[bos.TenantKey, bos.SessionTemplate] {
-	return &collection[bos.TenantKey, bos.SessionTemplate]{db, templates}
+	return &collection[bos.TenantKey, bos.SessionTemplate]{db: db, kind: templates}
 }
 
 // SavedStatuses implements Store.
 func (db *DB) SavedStatuses() Collection[bos.TenantKey, bos.ExtendedStatus] {
-	return &collection[bos.TenantKey, bos.ExtendedStatus]{db, statuses}
+	return &collection[bos.TenantKey, bos.ExtendedStatus]{db: db, kind: statuses}
 }
 
 // BootArtifacts implements Store.
 func (db *DB) BootArtifacts() Collection[bos.BSSToken, bos.BootArtifacts] {
-	return &collection[bos.BSSToken, bos.BootArtifacts]{db, artifacts}
+	return &collection[bos.BSSToken, bos.BootArtifacts]{db: db, kind: artifacts}
 }
 
 // Options implements Store.
 func (db *DB) Options() Singleton[bos.Options] {
-	return &singleton[bos.Options]{collection[struct{}, bos.Options]{db, options}}
+	return &singleton[bos.Options]{collection[struct{}, bos.Options]{db: db, kind: options}}
 }
 
 // Settings implements Store.
 func (db *DB) Settings() Singleton[bos.Settings] {
-	return &singleton[bos.Settings]{collection[struct{}, bos.Settings]{db, settings}}
+	return &singleton[bos.Settings]{collection[struct{}, bos.Settings]{db: db, kind: settings}}
 }
 
 // Changes implements Store.

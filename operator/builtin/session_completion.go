@@ -19,40 +19,63 @@ import (
 type sessionCompletion struct {
 	d Deps
 
+	mu sync.Mutex // Wakes is called while Run runs
 	// waitsFor is one component that kept a session running when it was last looked at. It only saves work: while that
-	// one still does, nothing else needs to be read.
+	// one still does, nothing else needs to be read. Nil while that is being found out.
 	waitsFor map[bos.TenantKey]bos.ComponentID
 }
 
-func newSessionCompletion(d Deps) operator.Operator {
-	return &sessionCompletion{d: d, waitsFor: map[bos.TenantKey]bos.ComponentID{}}
-}
+func newSessionCompletion(d Deps) operator.Operator { return &sessionCompletion{d: d} }
 
 var _ operator.Waker = (*sessionCompletion)(nil)
 
 func (*sessionCompletion) Name() string { return "session-completion" }
 
-// Wakes when a session begins to run, and when a component may have left one: it was disabled or deleted, or its session
-// or stage is another.
-func (*sessionCompletion) Wakes(c *bos.Change) bool {
+// Wakes when a session begins to run, and when the component that one waits for may have left it: it was disabled or
+// deleted, or its session or stage is another.
+func (o *sessionCompletion) Wakes(c *bos.Change) bool {
 	switch c.Kind {
 	case bos.ChangeSession:
 		return !c.Deleted && c.Status == bos.Status(bos.SessionRunning)
 	case bos.ChangeComponent:
-		return c.Deleted || !c.Enabled && c.Touches("enabled") || c.Touches("session", "staged_state")
+		return (c.Deleted || !c.Enabled && c.Touches("enabled") || c.Touches("session", "staged_state")) && o.isWaitedFor(bos.ComponentID(c.ID))
 	}
 	return false
+}
+
+// isWaitedFor reports whether a session may wait for the component. While a pass runs every one counts: the pass may
+// have seen it before the change.
+func (o *sessionCompletion) isWaitedFor(id bos.ComponentID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.waitsFor == nil {
+		return true
+	}
+	for _, waited := range o.waitsFor {
+		if waited == id {
+			return true
+		}
+	}
+	return false
+}
+
+// setWaitsFor returns what was set before.
+func (o *sessionCompletion) setWaitsFor(now map[bos.TenantKey]bos.ComponentID) (before map[bos.TenantKey]bos.ComponentID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before, o.waitsFor = o.waitsFor, now
+	return before
 }
 
 // Run completes what is done. A session whose tenant cannot be looked up is tried again after a back-off, without
 // holding up the others.
 func (o *sessionCompletion) Run(ctx context.Context, t operator.Tick) error {
+	hints := o.setWaitsFor(nil)
 	running, err := o.d.API.ListSessions(ctx, bos.SessionFilter{Status: bos.SessionRunning})
 	if err != nil {
 		return fmt.Errorf("list running sessions: %w", err)
 	}
 	running = readySessions(t, running)
-	hints := o.waitsFor
 	if t.Full() {
 		hints = nil // look at everything again: a tenant may have lost the node
 	}
@@ -71,7 +94,9 @@ func (o *sessionCompletion) Run(ctx context.Context, t operator.Tick) error {
 		}
 		return complete(ctx, o.d.API, t, s, "")
 	})
-	o.waitsFor = waitsFor
+	if err == nil {
+		o.setWaitsFor(waitsFor)
+	}
 	return err
 }
 
@@ -89,7 +114,10 @@ func (o *sessionCompletion) holder(ctx context.Context, t operator.Tick, s *bos.
 		}
 	}
 	counts := o.membership(ctx, t, s)
-	for _, f := range []bos.ComponentFilter{{Session: s.Name, Enabled: new(true)}, {StagedSession: s.Name}} {
+	enabled, staged := bos.ComponentFilter{Session: s.Name, Enabled: new(true)}, bos.ComponentFilter{StagedSession: s.Name}
+	first := enabled
+	first.PageSize = 1 // mostly the first will do
+	for _, f := range []bos.ComponentFilter{first, enabled, staged} {
 		for c, err := range o.d.API.ListComponents(ctx, f) {
 			if err != nil {
 				return "", fmt.Errorf("list components: %w", err)

@@ -211,6 +211,27 @@ func TestSessionCompletionWakes(t *testing.T) {
 	}
 }
 
+// TestSessionCompletionWaitsForOne holds that of the nodes of a running session only the one it was seen to wait for
+// wakes the operator.
+func TestSessionCompletionWaitsForOne(t *testing.T) {
+	w := newWorld(t)
+	w.session(running("", "s1", "x1,x2"))
+	for _, id := range []bos.ComponentID{"x1", "x2"} {
+		w.component(owner(id, "s1", true))
+	}
+	op := newSessionCompletion(w.deps()).(*sessionCompletion)
+	disabled := func(id string) *bos.Change {
+		return &bos.Change{Kind: bos.ChangeComponent, ID: id, Fields: []string{"enabled"}}
+	}
+	if !op.Wakes(disabled("x2")) {
+		t.Error("before the first pass every node may be the one")
+	}
+	w.pass(op)
+	if !op.Wakes(disabled("x1")) || op.Wakes(disabled("x2")) {
+		t.Errorf("x1 wakes: %v, x2 wakes: %v", op.Wakes(disabled("x1")), op.Wakes(disabled("x2")))
+	}
+}
+
 // TestSessionCompletionLooksAgain keeps a session waiting for one node, which then is no reason any more although it has
 // not changed.
 func TestSessionCompletionLooksAgain(t *testing.T) {
