@@ -50,6 +50,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--fault", "gremlins"}, 2, "unknown fault"},
 		{[]string{"--fault", "kernel_panic:x9c0s0b0n0"}, 2, `no node "x9c0s0b0n0"`},
 		{[]string{"--bos-api", "bos"}, 2, `BOS URL "bos"`},
+		{[]string{"--clock", "sundial"}, 2, `--clock "sundial" is not scaled or manual`},
 		{[]string{"--log-level", "loud"}, 2, "loud"},
 		{[]string{"--inventory", filepath.Join(t.TempDir(), "none.json")}, 1, "none.json"},
 		{[]string{"--inventory", cut}, 1, "offset 14 (line 1): file is empty or cut short"},
@@ -68,7 +69,7 @@ func TestHelp(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Errorf("exit %d, stderr %q", code, stderr)
 	}
-	for _, word := range []string{"/hsm/v2", "/pcs/v1", "/capmc/v1", "/cfs/v3", "/bss/boot/v1", "/ims/v3", "/s3", "/tapms/v1alpha3", "/_sim/nodes", "soft_off_ignored", "-inventory"} {
+	for _, word := range []string{"/hsm/v2", "/pcs/v1", "/capmc/v1", "/cfs/v3", "/bss/boot/v1", "/ims/v3", "/s3", "/tapms/v1alpha3", "/_sim/nodes", "/_sim/clock", "-clock", "soft_off_ignored", "-inventory"} {
 		if !strings.Contains(stdout, word) {
 			t.Errorf("help lacks %s", word)
 		}

@@ -18,6 +18,7 @@ type SimConfig struct {
 	Nodes     int    // compute nodes to make up; 0 with an inventory
 	Inventory string // file with the nodes
 	Speed     float64
+	Manual    bool // the clock of the machine stands still until it is told to advance
 	Seed      uint64
 	BOSAPI    string // where nodes report to; empty = nowhere
 	TokenFile string
@@ -48,6 +49,9 @@ Control and truth:
   GET    /_sim/nodes            all nodes; /_sim/nodes/{xname} tells everything about one
   GET    /_sim/calls?service=   latest requests
   GET    /_sim/metrics          counters
+  GET    /_sim/clock            what the clock shows
+  POST   /_sim/clock            {"advance":"30s"}, or {"advance":"2h","until_idle":true}: let time pass
+                                (--clock manual); time stands still while nodes wait for BOS
   POST   /_sim/faults           {"kind":"kernel_panic","fraction":0.1}
   GET    /_sim/faults           DELETE /_sim/faults/{id} ends one`
 
@@ -59,6 +63,7 @@ func ParseSimFlags(args []string, getenv func(string) string, stdout io.Writer) 
 	f.IntVar(&cfg.Nodes, "nodes", 0, fmt.Sprintf("`number` of compute nodes to make up (default %d)", defaultSimNodes))
 	f.StringVar(&cfg.Inventory, "inventory", "", "`file` with the nodes: an HSM State/Components document or an SLS dump")
 	f.Float64Var(&cfg.Speed, "speed", 1, "divides every duration of the machine; 0 is hardware that takes no time")
+	clock := f.String("clock", "scaled", "scaled: runs by itself, at --speed; manual: stands still until POST /_sim/clock advances it")
 	f.Uint64Var(&cfg.Seed, "seed", 1, "of every chance the machine takes")
 	f.StringEnv(&cfg.BOSAPI, "bos-api", "BOS_API_URL", "", "`URL` of BOS for the nodes' reports; /v2/components/… is appended; without it nodes report to nobody")
 	f.StringEnv(&cfg.TokenFile, "token-file", "BOS_TOKEN_FILE", "", "`file` with the bearer token for reports, read for each one")
@@ -77,6 +82,9 @@ func ParseSimFlags(args []string, getenv func(string) string, stdout io.Writer) 
 	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
 	if _, ok := ParseLevel(cfg.LogLevel); !ok {
 		return cfg, UsageErrorf("--log-level %q is not debug, info, warning or error", cfg.LogLevel)
+	}
+	if cfg.Manual = *clock == "manual"; !cfg.Manual && *clock != "scaled" {
+		return cfg, UsageErrorf("--clock %q is not scaled or manual", *clock)
 	}
 	switch {
 	case given["nodes"] && given["inventory"]:
@@ -102,7 +110,7 @@ func RunSim(ctx context.Context, cfg SimConfig, stderr io.Writer) error {
 		}
 	}
 	machine, err := fleet.New(fleet.Config{
-		Nodes: cfg.Nodes, Inventory: inventory, Seed: cfg.Seed, Speed: cfg.Speed, BOSURL: cfg.BOSAPI, TokenFile: cfg.TokenFile,
+		Nodes: cfg.Nodes, Inventory: inventory, Seed: cfg.Seed, Speed: cfg.Speed, Manual: cfg.Manual, BOSURL: cfg.BOSAPI, TokenFile: cfg.TokenFile,
 		Faults: cfg.Faults, Log: log,
 	})
 	if err != nil {
@@ -114,7 +122,7 @@ func RunSim(ctx context.Context, cfg SimConfig, stderr io.Writer) error {
 	}
 	root := cfg.Listen.URL(ln)
 	fmt.Fprintf(stderr, "listening on %s\n", root)
-	log.Info("machine is up", "nodes", machine.Size(), "speed", cfg.Speed, "seed", cfg.Seed, "control", root+"/_sim/")
+	log.Info("machine is up", "nodes", machine.Size(), "speed", cfg.Speed, "manual", cfg.Manual, "seed", cfg.Seed, "control", root+"/_sim/")
 	if cfg.BOSAPI == "" {
 		log.Info("nodes report to nobody; --bos-api says where BOS is")
 	}

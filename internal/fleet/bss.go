@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -315,7 +314,7 @@ func (m *Machine) bootScript(n *node) (*bootEntry, string) {
 	if strings.Contains(e.params, joinToken) && m.has(n, "spire_unavailable") != nil {
 		return nil, "bootscript: 404, no join token"
 	}
-	n.script = time.Now().Unix()
+	n.script = m.time().Unix()
 	return e, ""
 }
 

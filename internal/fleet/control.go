@@ -178,6 +178,8 @@ func (m *Machine) routeControl(mux *http.ServeMux) {
 		writeJSON(w, http.StatusOK, m.Calls(r.URL.Query().Get("service")))
 	})
 	mux.HandleFunc("GET /_sim/metrics", m.controlMetrics)
+	mux.HandleFunc("GET /_sim/clock", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Clock()) })
+	mux.HandleFunc("POST /_sim/clock", m.controlAdvance)
 	mux.HandleFunc("GET /_sim/faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Faults()) })
 	mux.HandleFunc("POST /_sim/faults", m.controlInject)
 	mux.HandleFunc("DELETE /_sim/faults/{id}", func(w http.ResponseWriter, r *http.Request) {

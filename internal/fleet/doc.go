@@ -11,8 +11,13 @@
 // through the same code. What the machine does depends on the seed, on the
 // requests it gets and on nothing else.
 //
+// The clock runs by itself, or with Config.Manual stands still until
+// [Machine.Advance] or [Machine.AdvanceUntilIdle] moves it: hours of 50,000 nodes are
+// then a matter of seconds, and the same each time. Only what a client of a service
+// sees, such as an injected latency, keeps running on the clock on the wall.
+//
 // One goroutine runs the whole machine from one agenda of events; reports to BOS
 // go through a bounded number of further ones. What is in a report and when it is
 // repeated is decided by package reporter, which real nodes run. Reading order:
-// machine.go, event.go, node.go, boot.go, report.go, then one file per service.
+// machine.go, clock.go, event.go, node.go, boot.go, report.go, then one file per service.
 package fleet

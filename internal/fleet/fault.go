@@ -193,12 +193,12 @@ func (m *Machine) Inject(f Fault) (string, error) {
 		n.faults = append(n.faults, a)
 	}
 	if a.After > 0 {
-		m.at(a.from, func() { m.begin(a) })
+		m.steadily(a.from, func() { m.begin(a) })
 	} else {
 		m.begin(a)
 	}
 	if a.to > 0 {
-		m.at(a.to, func() { m.remove(a) })
+		m.steadily(a.to, func() { m.remove(a) })
 	}
 	return a.ID, nil
 }
@@ -253,7 +253,7 @@ func (m *Machine) begin(a *activeFault) {
 
 // flap lets PCS notice each change of a flapping management controller.
 func (m *Machine) flap(a *activeFault) {
-	m.after(m.pause(a.duration, retryFloor), func() {
+	m.steadily(m.now()+m.pause(a.duration, retryFloor), func() {
 		if slices.Contains(m.faults, a) {
 			m.faultEdge(a)
 			m.flap(a)
@@ -266,7 +266,7 @@ func (m *Machine) flap(a *activeFault) {
 func (m *Machine) strike(a *activeFault, n *node) {
 	u := m.chance(n, a.ID+strconv.Itoa(a.used[n])+a.Kind)
 	wait := time.Duration(-math.Log(1-u) * float64(a.duration))
-	m.after(m.pause(wait, retryFloor), func() {
+	m.steadily(m.now()+m.pause(wait, retryFloor), func() {
 		if !slices.Contains(m.faults, a) || a.Count > 0 && a.used[n] >= a.Count {
 			return
 		}

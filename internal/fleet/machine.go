@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,11 @@ type Config struct {
 	// from up to ReportWorkers goroutines. A status of 2xx ends the node's tries; after
 	// any other, and after an error, it tries again as the real reporter does.
 	Report func(ctx context.Context, xname, token string) (status int, err error)
+	// Manual makes the clock of the machine stand still: time passes, and what is due
+	// happens, in [Machine.Advance] and [Machine.AdvanceUntilIdle] alone. Speed divides
+	// durations as ever.
+	Manual bool
+
 	// ReportWorkers bounds the reports under way; default 64.
 	ReportWorkers int
 
@@ -54,13 +60,18 @@ type Machine struct {
 	seed     uint64
 	speed    float64
 	epoch    time.Time
+	manual   bool
+	elapsed  atomic.Int64 // nanoseconds since epoch, on a manual clock
 	newID    func() string
 	log      *slog.Logger
 	handler  http.Handler
 	services map[string]http.Handler
 
+	advancing sync.Mutex // held by the one who advances a manual clock; taken before mu
+
 	mu       sync.Mutex // guards everything below
 	ctx      context.Context
+	started  chan struct{} // closed when Run begins
 	stopped  chan struct{} // closed when Run ends
 	wake     chan struct{}
 	agenda   agenda
@@ -94,10 +105,11 @@ func New(cfg Config) (*Machine, error) {
 		return nil, fmt.Errorf("speed %v: want 0 or a positive number", cfg.Speed)
 	}
 	m := &Machine{
-		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), newID: cfg.NewID, log: cfg.Log,
-		stopped: make(chan struct{}), wake: make(chan struct{}, 1),
+		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), manual: cfg.Manual, newID: cfg.NewID, log: cfg.Log,
+		started: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
 		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{},
 	}
+	m.reports.idle = sync.NewCond(&m.mu)
 	if m.newID == nil {
 		m.newID = uuid.NewString
 	}
@@ -126,8 +138,8 @@ func New(cfg Config) (*Machine, error) {
 	}
 	m.pcs = newPCS()
 	m.bss = newBSS()
-	m.cfs = newCFS(m.nodes)
-	m.ims, m.s3 = seedImages()
+	m.cfs = newCFS(m.nodes, m.cfsTime())
+	m.ims, m.s3 = seedImages(m.time())
 	if m.hsm, err = newHSM(m, inv, cfg); err != nil {
 		return nil, err
 	}
@@ -170,6 +182,7 @@ func (m *Machine) Run(ctx context.Context) error {
 		return errors.New("the machine has been run before")
 	}
 	m.ctx = ctx
+	close(m.started)
 	m.mu.Unlock()
 	m.loop(ctx)
 	close(m.stopped)

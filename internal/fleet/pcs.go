@@ -123,7 +123,7 @@ func (m *Machine) sample(n *node) {
 	if r.power == n.cached.power && r.management == n.cached.management {
 		return
 	}
-	r.changed = time.Now().UTC().Format(time.RFC3339Nano)
+	r.changed = m.time().Format(time.RFC3339Nano)
 	n.cached = r
 }
 

@@ -37,6 +37,7 @@ type reportQueue struct {
 	max     int
 	queue   []pendingReport
 	running int
+	idle    *sync.Cond // on the lock of the machine: running is 0 again
 	wg      sync.WaitGroup
 }
 
@@ -102,7 +103,11 @@ func (m *Machine) enqueueReport(n *node) {
 func (m *Machine) reportAll() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	defer func() { m.reports.running-- }()
+	defer func() {
+		if m.reports.running--; m.reports.running == 0 {
+			m.reports.idle.Broadcast()
+		}
+	}()
 	for len(m.reports.queue) > 0 && m.ctx.Err() == nil {
 		job := m.reports.queue[0]
 		m.reports.queue = m.reports.queue[1:]
@@ -145,7 +150,12 @@ func (m *Machine) reported(n *node, period time.Duration, a reporter.Answer) {
 		}
 		n.reported, n.retry = true, nil
 		if period > 0 {
-			m.afterNode(n, wait, func() { m.enqueueReport(n) })
+			life := n.life
+			m.steadily(m.now()+wait, func() {
+				if n.life == life {
+					m.enqueueReport(n)
+				}
+			})
 		}
 		return
 	}

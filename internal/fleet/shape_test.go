@@ -133,6 +133,8 @@ func TestShapes(t *testing.T) {
 			{"GET /_sim/nodes", ""},
 			{"GET /_sim/nodes/" + x0, ""},
 			{"GET /_sim/healthz", ""},
+			{"GET /_sim/clock", ""},
+			{"POST /_sim/clock", `{"advance":"1s"}`},
 			{"POST /_sim/faults", `{"kind":"reporter_dead","nodes":["` + x0 + `"],"for":"1m"}`},
 			{"GET /_sim/faults", ""},
 			{"GET /_sim/calls?service=ims", ""},

@@ -121,7 +121,7 @@ func (m *Machine) transitionCreate(w http.ResponseWriter, r *http.Request) {
 
 func (m *Machine) newTransition(operation string, minutes int) *transition {
 	return &transition{
-		id: m.newID(), operation: operation, minutes: minutes, created: time.Now().UTC(), asked: m.now(), status: "new", started: make(chan struct{}),
+		id: m.newID(), operation: operation, minutes: minutes, created: m.time(), asked: m.now(), status: "new", started: make(chan struct{}),
 	}
 }
 
@@ -141,7 +141,7 @@ func (m *Machine) submit(tr *transition, lost bool) {
 	tr.tasks = kept
 	m.pcs.transitions[tr.id] = tr
 	m.pcs.order = append(m.pcs.order, tr)
-	for len(m.pcs.order) > transitionsKept || time.Since(m.pcs.order[0].created) > transitionLife {
+	for len(m.pcs.order) > transitionsKept || m.time().Sub(m.pcs.order[0].created) > transitionLife {
 		delete(m.pcs.transitions, m.pcs.order[0].id)
 		m.pcs.order = m.pcs.order[1:]
 	}
