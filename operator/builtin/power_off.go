@@ -26,7 +26,10 @@ func newPowerOffGraceful(d Deps) operator.Operator {
 }
 
 // Wakes implements operator.Waker.
-func (p *powerOffGraceful) Wakes(c *bos.Change) bool { return wakesOn(c, bos.StatusPowerOffPending) }
+func (p *powerOffGraceful) Wakes(c *bos.Change) bool {
+	p.Transitions.heard(c)
+	return wakesOn(c, bos.StatusPowerOffPending)
+}
 
 // Run implements operator.Operator.
 func (p *powerOffGraceful) Run(ctx context.Context, t operator.Tick) error {
@@ -57,6 +60,7 @@ func newPowerOffForceful(d Deps) operator.Operator {
 
 // Wakes implements operator.Waker: a node that has been called needs a look when its wait ends.
 func (p *powerOffForceful) Wakes(c *bos.Change) bool {
+	p.Transitions.heard(c)
 	return wakesOn(c, bos.StatusPowerOffGracefullyCalled, bos.StatusPowerOffForcefullyCalled)
 }
 
