@@ -154,7 +154,7 @@ func (m *Machine) bssWrite(w http.ResponseWriter, r *http.Request, create bool) 
 	if m.serviceFault("bss", "no_referral_token") == nil {
 		name := "Bss-Referral-Token"
 		if f := m.serviceFault("bss", "header_case"); f != nil {
-			name = map[string]string{"lower": strings.ToLower(name), "upper": strings.ToUpper(name)}[f.Value]
+			name = map[string]string{"lower": strings.ToLower(name), "upper": strings.ToUpper(name), "canonical": name}[f.Value]
 		}
 		w.Header()[name] = []string{e.token}
 	}

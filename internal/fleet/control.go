@@ -174,6 +174,7 @@ func (m *Machine) routeControl(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET /_sim/nodes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Nodes()) })
 	mux.HandleFunc("GET /_sim/nodes/{xname}", m.controlNode)
+	mux.HandleFunc("GET /_sim/nodes/{xname}/token", m.controlToken)
 	mux.HandleFunc("GET /_sim/calls", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, m.Calls(r.URL.Query().Get("service")))
 	})
@@ -197,7 +198,7 @@ func (m *Machine) routeControl(mux *http.ServeMux) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET /_sim/{$}", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"base_urls": BaseURLs("http://" + r.Host), "faults": FaultKinds()})
+		writeJSON(w, http.StatusOK, map[string]any{"base_urls": BaseURLs("http://" + r.Host), "gateway_paths": GatewayURLs(""), "faults": FaultKinds()})
 	})
 }
 

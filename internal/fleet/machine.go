@@ -30,6 +30,10 @@ type Config struct {
 	// TokenFile holds the bearer token for reports through BOSURL; it is read for
 	// every report. Empty means that they carry none.
 	TokenFile string
+	// ThroughGateway makes nodes report through [Machine.Gateway] to BOSURL, with the
+	// token in TokenFile or, without one, with identity tokens of their own. It needs
+	// BOSURL.
+	ThroughGateway bool
 	// Report sends one report instead of an HTTP request to BOSURL. It is called
 	// from up to ReportWorkers goroutines. A status of 2xx ends the node's tries; after
 	// any other, and after an error, it tries again as the real reporter does.
@@ -65,6 +69,7 @@ type Machine struct {
 	newID    func() string
 	log      *slog.Logger
 	handler  http.Handler
+	gateway  http.Handler
 	services map[string]http.Handler
 
 	advancing sync.Mutex // held by the one who advances a manual clock; taken before mu
@@ -120,13 +125,9 @@ func New(cfg Config) (*Machine, error) {
 	if m.reports.max <= 0 {
 		m.reports.max = defaultReportWorkers
 	}
-	switch {
-	case cfg.Report != nil:
-		m.reports.send = hookReport(cfg.Report)
-	case cfg.BOSURL != "":
-		if m.reports.send, err = httpReport(cfg.BOSURL, cfg.TokenFile, m.reports.max); err != nil {
-			return nil, err
-		}
+	m.route()
+	if err = m.reporting(cfg); err != nil {
+		return nil, err
 	}
 	m.nodes = make([]node, len(inv.Nodes))
 	m.byXname = make(map[string]*node, len(inv.Nodes))
@@ -154,7 +155,6 @@ func New(cfg Config) (*Machine, error) {
 	m.mu.Lock()
 	m.sweep() // PCS has been running for a while
 	m.mu.Unlock()
-	m.route()
 	return m, nil
 }
 

@@ -246,6 +246,11 @@ func (m *Machine) powerStatusOf(xnames []string) (list []powerStatus, bad []stri
 			list = append(list, m.statusOf(n))
 			continue
 		}
+		if n != nil {
+			if f := m.has(n, "pcs_missing"); f != nil && f.Value == "answer" {
+				continue
+			}
+		}
 		kind, power := hmsType(x)
 		switch {
 		case kind == "":

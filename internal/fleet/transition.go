@@ -108,10 +108,14 @@ func (m *Machine) transitionCreate(w http.ResponseWriter, r *http.Request) {
 	}
 	m.mu.Lock()
 	lost := m.serviceFault("pcs", "pcs_accept_then_lose") != nil
-	failed := m.serviceFault("pcs", "pcs_500_after_execute") != nil
+	failed := m.serviceFault("pcs", "pcs_500_after_execute")
 	m.submit(tr, lost)
 	m.mu.Unlock()
-	if failed {
+	if failed != nil {
+		if failed.Value == "timeout" {
+			m.wait(r, 24*time.Hour)
+			abort()
+		}
 		problem(w, http.StatusInternalServerError, "error storing transition")
 		return
 	}
