@@ -48,6 +48,7 @@ type Transitions struct {
 	unread  map[string]bool      // records that the feed told of
 	stale   int                  // counts the reasons to read all records
 	caught  int                  // of those, the ones that have been met
+	pause   time.Time            // no reading before, as the last one failed
 	over    map[string]time.Time // records to remove, and when
 	tenures map[string]operator.Fence
 }
@@ -236,7 +237,7 @@ func (s *Transitions) blocked(ctx context.Context, t operator.Tick, ids []bos.Co
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for node := range held {
-		if tr := s.open[s.nodes[node].transition]; tr != nil {
+		if tr := s.holder(node); tr != nil {
 			t.Sched.At(string(node), time.Now().Add(tr.pause))
 		}
 	}
@@ -249,8 +250,8 @@ func (s *Transitions) waitFor(sched operator.Scheduler, ids []bos.ComponentID, s
 	defer s.mu.Unlock()
 	held := map[bos.ComponentID]bool{}
 	for _, id := range ids {
-		tr := s.open[s.nodes[id].transition]
-		if tr == nil || tr.done || noReservation(tr.tasks[id]) {
+		tr := s.holder(id)
+		if tr == nil {
 			continue
 		}
 		tr.waiters[id] = sched
@@ -258,6 +259,25 @@ func (s *Transitions) waitFor(sched operator.Scheduler, ids []bos.ComponentID, s
 		see(tr)
 	}
 	return held
+}
+
+// holder returns the open transition that may have PCS reserve the node: mostly that of the last command, and an
+// earlier one where another process gave that; nil = none. mu is held.
+func (s *Transitions) holder(id bos.ComponentID) *transition {
+	if tr := s.open[s.nodes[id].transition]; tr != nil && tr.holds(id) {
+		return tr
+	}
+	for _, tr := range s.open {
+		if tr.holds(id) {
+			return tr
+		}
+	}
+	return nil
+}
+
+func (tr *transition) holds(id bos.ComponentID) bool {
+	task, commanded := tr.tasks[id]
+	return commanded && !tr.done && !noReservation(task)
 }
 
 // noReservation reports whether a task has ended without PCS having reserved the node.
@@ -454,12 +474,13 @@ func (s *Transitions) news(tr *transition) []taskFailure {
 		}
 		f := taskFailure{id: node, text: taskText(task)}
 		if unableToReserve(task) {
-			f.resend = tr.reserved[node] && c.resent < maxResends
+			ours := tr.reserved[node] || s.holder(node) != nil
+			f.resend = ours && c.resent < maxResends
 			if !f.resend && c.resent < maxRefused {
 				s.later[node] = refusedCommand{tr.poster, tr.id, align(time.Now().Add(min(time.Second<<c.resent, longestAgain)), time.Second/4)}
 			}
 			c.resent++
-			c.refused = !tr.reserved[node]
+			c.refused = !ours
 			s.nodes[node] = c
 		}
 		found = append(found, f)

@@ -113,17 +113,23 @@ func (s *Transitions) heard(c *bos.Change) {
 func (s *Transitions) learn(ctx context.Context, t operator.Tick) {
 	s.mu.Lock()
 	ids, stale, caught := slices.Sorted(maps.Keys(s.unread)), s.stale, s.caught
+	wait := time.Now().Before(s.pause)
 	s.mu.Unlock()
 	if stale > caught {
 		ids = nil
 	} else if len(ids) == 0 {
 		return
 	}
-	if !s.read(ctx, t, ids) {
+	if wait {
 		return
 	}
+	good := s.read(ctx, t, ids)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !good {
+		s.pause = time.Now().Add(steadyLook)
+		return
+	}
 	if ids == nil {
 		s.caught = max(s.caught, stale)
 	}
@@ -142,7 +148,7 @@ func (s *Transitions) read(ctx context.Context, t operator.Tick, ids []string) b
 	defer cancel()
 	found, err := s.records.PowerTransitions(ctx, ids)
 	if err != nil && !errors.Is(err, bos.ErrUnsupported) {
-		if ctx.Err() == nil || !errors.Is(ctx.Err(), context.Canceled) {
+		if !errors.Is(ctx.Err(), context.Canceled) {
 			t.Log.Warn("read power transitions of other processes", "err", err)
 		}
 		return false
