@@ -12,7 +12,7 @@ import (
 )
 
 // powerOffGraceful asks nodes in power_off_pending to shut down. If the process dies between the call and its record,
-// the node is asked once more, which it ignores while shutting down.
+// the node may be asked once more, which it ignores while shutting down.
 type powerOffGraceful struct{ powerOperator }
 
 func newPowerOffGraceful(d Deps) operator.Operator {
@@ -45,7 +45,7 @@ func (p *powerOffGraceful) Run(ctx context.Context, t operator.Tick) error {
 }
 
 // powerOffForceful cuts the power of nodes that were asked to shut down, or were cut off already, and are still not
-// off after max_power_off_wait_time. If the process dies between the call and its record, the power is cut once more.
+// off after max_power_off_wait_time. If the process dies between the call and its record, it may be cut once more.
 type powerOffForceful struct{ powerOperator }
 
 func newPowerOffForceful(d Deps) operator.Operator {
