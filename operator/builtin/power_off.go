@@ -45,7 +45,7 @@ func (p *powerOffGraceful) Run(ctx context.Context, t operator.Tick) error {
 }
 
 // powerOffForceful cuts the power of nodes that were asked to shut down, or were cut off already, and are still not
-// off after max_power_off_wait_time. If the process dies between the call and its record, it may be cut once more.
+// off after max_power_off_wait_time. If the process dies between the call and its record, the power may be cut twice.
 type powerOffForceful struct{ powerOperator }
 
 func newPowerOffForceful(d Deps) operator.Operator {
