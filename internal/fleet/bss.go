@@ -375,7 +375,11 @@ func presigned(r *http.Request, url string) string {
 	if !ok {
 		return url
 	}
-	return "http://" + r.Host + "/s3/" + path + "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=86400"
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + r.Host + "/s3/" + path + "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=86400"
 }
 
 // macOf is the MAC address of the node's boot interface: 02:00 and its index.

@@ -6,6 +6,10 @@
 // what BSS says, report to BOS, get configured by CFS, shut down when asked, and
 // do all of it badly when a [Fault] says so.
 //
+// [Machine.Gateway] is the way in from outside of the mesh, with bearer tokens;
+// [Machine.Service] serves one service alone, and [Machine.Refusing] tells when the
+// address of one is to be closed.
+//
 // Every duration of the hardware, of PCS and of CFS is divided by Config.Speed.
 // Speed 0 is hardware that takes no time: everything that is due happens at once,
 // through the same code. What the machine does depends on the seed, on the

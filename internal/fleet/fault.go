@@ -311,11 +311,26 @@ func (m *Machine) strike(a *activeFault, n *node) {
 	})
 }
 
+// Refusing reports whether a service, or the gateway, refuses connections now: during
+// an outage of mode refuse that spares no request. Whoever serves it at an address of
+// its own closes that address meanwhile; at an address that services share, requests
+// break the connection instead. The channel is closed when the answer may have changed.
+func (m *Machine) Refusing(service string) (refusing bool, changed <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.faults, func(a *activeFault) bool {
+		every := a.Probability == 0 && a.Count == 0 && len(a.Methods) == 0
+		return a.Kind == "outage" && a.Value == "refuse" && every && a.isAbout(service, "") && m.active(a)
+	}), m.faultsChanged
+}
+
 // faultEdge lets PCS look again at nodes whose fault came or went. m.mu is held.
 func (m *Machine) faultEdge(a *activeFault) {
 	for _, n := range a.targets {
 		m.dirty(n)
 	}
+	close(m.faultsChanged)
+	m.faultsChanged = make(chan struct{})
 	m.faultsOf = map[string]bool{}
 	for _, f := range m.faults {
 		m.faultsOf[f.Kind] = true

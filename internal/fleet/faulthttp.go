@@ -107,8 +107,8 @@ func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *ht
 	return false
 }
 
-// outage is a request to a service that is down. A refused connection can only be
-// shown as one that breaks: the address is shared with the other services.
+// outage is a request to a service that is down. At an address that services share a
+// refused connection can only be shown as one that breaks; see [Machine.Refusing].
 func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	switch mode {

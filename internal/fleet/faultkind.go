@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // valueKind is what the Value of a fault has to be.
@@ -93,17 +94,36 @@ var faultKinds = map[string]faultKind{
 	"no_referral_token":     {service: "bss", help: "no BSS-Referral-Token header"},
 	"bss_partial_write":     {service: "bss", value: number, help: "storage fails after this many hosts"},
 	"hsm_old_lock_400":      {service: "hsm", help: "lock status answers 400 when nothing matches"},
-	"pcs_sample_interval":   {service: "pcs", value: duration, help: "power states are sampled this often (default 30s)"},
+	"pcs_sample_interval":   {service: "pcs", value: duration, help: "power states are sampled this often instead of every 30s"},
 	"pcs_accept_then_lose":  {service: "pcs", help: "transitions are accepted and never run"},
 	"pcs_500_after_execute": {service: "pcs", oneOf: []string{"500", "timeout"}, help: "transitions run, the caller gets a 500 or no answer"},
 	"etag_mismatch":         {service: "s3", help: "HEAD answers another ETag"},
 }
 
-// FaultKinds lists the kinds of faults with one line each, ordered by name.
+// FaultKinds lists the kinds of faults with one line each, ordered by name: what a
+// fault does, and which values it takes. Of several the first is the default.
 func FaultKinds() []string {
 	lines := make([]string, 0, len(faultKinds))
 	for _, name := range slices.Sorted(maps.Keys(faultKinds)) {
-		lines = append(lines, fmt.Sprintf("%-22s %s", name, faultKinds[name].help))
+		k := faultKinds[name]
+		line := fmt.Sprintf("%-22s %s", name, k.help)
+		if values := k.values(); values != "" {
+			line += " (" + values + ")"
+		}
+		lines = append(lines, line)
 	}
 	return lines
+}
+
+// values describes the values that a fault takes; empty when it takes none.
+func (k faultKind) values() string {
+	switch {
+	case k.oneOf != nil:
+		return strings.Join(k.oneOf, ", ")
+	case k.deflt != "":
+		return "number, default " + k.deflt
+	}
+	return map[valueKind]string{
+		optionalText: "text, or none", text: "text", duration: "duration such as 90s", durationSpan: "duration or span such as 1s-3s", number: "number",
+	}[k.value]
 }

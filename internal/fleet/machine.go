@@ -74,21 +74,22 @@ type Machine struct {
 
 	advancing sync.Mutex // held by the one who advances a manual clock; taken before mu
 
-	mu       sync.Mutex // guards everything below
-	ctx      context.Context
-	started  chan struct{} // closed when Run begins
-	stopped  chan struct{} // closed when Run ends
-	wake     chan struct{}
-	agenda   agenda
-	rand     *rand.Rand
-	nodes    []node
-	byXname  map[string]*node
-	reports  reportQueue
-	faults   []*activeFault
-	faultsOf map[string]bool // kinds in faults
-	faultSeq int
-	count    counters
-	calls    callLog
+	mu            sync.Mutex // guards everything below
+	ctx           context.Context
+	started       chan struct{} // closed when Run begins
+	stopped       chan struct{} // closed when Run ends
+	wake          chan struct{}
+	agenda        agenda
+	rand          *rand.Rand
+	nodes         []node
+	byXname       map[string]*node
+	reports       reportQueue
+	faults        []*activeFault
+	faultsOf      map[string]bool // kinds in faults
+	faultsChanged chan struct{}   // closed, and replaced, when a fault begins or ends
+	faultSeq      int
+	count         counters
+	calls         callLog
 
 	hsm   hsm
 	pcs   pcs
@@ -112,7 +113,7 @@ func New(cfg Config) (*Machine, error) {
 	m := &Machine{
 		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), manual: cfg.Manual, newID: cfg.NewID, log: cfg.Log,
 		started: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{},
+		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{}, faultsChanged: make(chan struct{}),
 	}
 	m.reports.idle = sync.NewCond(&m.mu)
 	if m.newID == nil {
