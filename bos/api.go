@@ -18,6 +18,7 @@ type API interface {
 	ComponentsAPI
 	EventsAPI
 	LeasesAPI
+	TransitionsAPI
 }
 
 // VersionAPI tells who answers.

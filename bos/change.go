@@ -19,6 +19,7 @@ const (
 	ChangeOptions   ChangeKind = "options"
 	ChangeSettings  ChangeKind = "settings"
 	ChangeLease     ChangeKind = "lease"
+	ChangePower     ChangeKind = "power_transition"
 	ChangeResync    ChangeKind = "resync"
 )
 
@@ -28,7 +29,7 @@ type Change struct {
 	Cursor        Cursor     `json:"cursor"`
 	Kind          ChangeKind `json:"kind"`
 	Deleted       bool       `json:"deleted,omitempty"`
-	ID            string     `json:"id,omitempty"`     // xname, or name of the session or template
+	ID            string     `json:"id,omitempty"`     // xname, name of the session or template, id of the power transition
 	Tenant        string     `json:"tenant,omitempty"` // of sessions and templates
 	Writer        string     `json:"writer,omitempty"` // operator that wrote, see WithWriter; empty = somebody else
 	Fields        []string   `json:"fields,omitempty"` // members that really changed, such as "enabled" or "desired_state.configuration"

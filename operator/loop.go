@@ -354,7 +354,7 @@ func (r *runner) observe(t Tick, start, end time.Time, err error) {
 func (r *runner) listen(ctx context.Context) {
 	f := bos.ChangeFilter{Kinds: []bos.ChangeKind{bos.ChangeOptions, bos.ChangeSettings, bos.ChangeLease}}
 	if r.waker != nil {
-		f.Kinds = append(f.Kinds, bos.ChangeComponent, bos.ChangeSession)
+		f.Kinds = append(f.Kinds, bos.ChangeComponent, bos.ChangeSession, bos.ChangePower)
 	}
 	pause := time.Second
 	for ctx.Err() == nil {

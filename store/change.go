@@ -177,6 +177,14 @@ func leaseChange(operator string, old, new *LeaseRecord) *change {
 	return &change{Kind: bos.ChangeLease, ID: operator, Fields: []string{"holder"}, Deleted: orZero(new).Holder == ""}
 }
 
+func transitionChange(id string, old, new *bos.PowerTransition) *change {
+	c := membersChange(bos.ChangePower, old, new)
+	if c != nil {
+		c.ID = id
+	}
+	return c
+}
+
 // membersChange compares two records by their JSON members, down to the second level; nil means no record. The result
 // is nil when nothing changed.
 func membersChange[V any](kind bos.ChangeKind, old, new *V) *change {

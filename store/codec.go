@@ -90,6 +90,12 @@ var (
 		change:   func(_ struct{}, old, new *bos.Settings) *change { return membersChange(bos.ChangeSettings, old, new) },
 		fallback: bos.DefaultSettings,
 	}
+	transitions = &kind[string, bos.PowerTransition]{
+		bucket: BucketOurs,
+		noun:   "power transition",
+		key:    func(id string) string { return transitionPrefix + id },
+		change: transitionChange,
+	}
 	leases = &kind[string, LeaseRecord]{
 		bucket: BucketOurs,
 		noun:   "lease",

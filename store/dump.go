@@ -42,8 +42,8 @@ type dumpLine struct {
 	SHA256  string `json:"sha256,omitempty"`
 }
 
-// Snapshot is the content of a database: every record but the leases, which belong to running processes. Values that
-// are JSON are kept without blanks between their parts.
+// Snapshot is the content of a database: every record but the leases and power transitions, which belong to running
+// processes. Values that are JSON are kept without blanks between their parts.
 type Snapshot struct {
 	records map[Bucket]map[string][]byte
 }
@@ -95,7 +95,7 @@ func allRecords(ctx context.Context, d Driver) iter.Seq2[Bucket, entryOrError] {
 					yield(b, entryOrError{err: fmt.Errorf("read %s: %w", b, err)})
 					return
 				}
-				if !isLease(b, e.Key) && !yield(b, entryOrError{Entry: e}) {
+				if !ofProcess(b, e.Key) && !yield(b, entryOrError{Entry: e}) {
 					return
 				}
 			}
@@ -103,8 +103,9 @@ func allRecords(ctx context.Context, d Driver) iter.Seq2[Bucket, entryOrError] {
 	}
 }
 
-func isLease(b Bucket, key string) bool {
-	return b == BucketOurs && strings.HasPrefix(key, leases.key(""))
+// ofProcess reports whether a record belongs to a running process.
+func ofProcess(b Bucket, key string) bool {
+	return b == BucketOurs && (strings.HasPrefix(key, leases.key("")) || strings.HasPrefix(key, transitionPrefix))
 }
 
 // compact removes the blanks between the parts of a JSON value; anything else stays as it is.
@@ -225,7 +226,7 @@ func (s *Snapshot) add(line dumpLine) error {
 	if key == "" || len(value) == 0 {
 		return errors.New("a key or a value is missing")
 	}
-	if !isLease(b, key) {
+	if !ofProcess(b, key) {
 		s.records[b][key] = value
 	}
 	return nil
@@ -294,7 +295,7 @@ func plan(ctx context.Context, d Driver, s *Snapshot) (*Diff, []Mutation, error)
 
 // Restore makes the content of a database that of the snapshot and returns what it did. Unless force is set, a database
 // in which something would be overwritten or deleted is left alone: the error matches bos.ErrConflict and the difference
-// says what is in the way. Leases are left alone. Each chunk of 500 records is one step, what is deleted comes last;
+// says what is in the way. Leases and power transitions are left alone. Each chunk of 500 records is one step, what is deleted comes last;
 // should something else write meanwhile, Restore ends with bos.ErrConflict, and running it again completes it.
 func Restore(ctx context.Context, d Driver, s *Snapshot, force bool) (*Diff, error) {
 	diff, writes, err := plan(ctx, d, s)

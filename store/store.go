@@ -25,6 +25,7 @@ type Store interface {
 	BootArtifacts() Collection[bos.BSSToken, bos.BootArtifacts]
 	Options() Singleton[bos.Options]
 	Settings() Singleton[bos.Settings]
+	PowerTransitions() Collection[string, bos.PowerTransition] // ours: those that are open, or have been a moment ago
 
 	// Transact runs fn on a view of the store in which all reads are consistent with the writes made through tx, and
 	// commits those writes as one, or none. When a record that fn read has changed meanwhile, fn runs again, so it must

@@ -201,6 +201,19 @@ func TestRequests(t *testing.T) {
 			}
 			return err
 		}, `PUT /b/v2/leases/power-on {"holder":"pod-1","ttl_seconds":15}`, ""},
+		{"power transitions", `[{"id":"t1","service_id":"s","operation":"On","operator":"power-on","accepted":5,"components":["x1"]}]`, func(c *bosclient.Client) error {
+			ts, err := c.PowerTransitions(ctx, []string{"t1", "t2"})
+			want := []bos.PowerTransition{{ID: "t1", Service: "s", Operation: "On", Operator: "power-on", Accepted: 5, Components: []bos.ComponentID{"x1"}}}
+			if diff := cmp.Diff(want, ts); err == nil && diff != "" {
+				return errors.New(diff)
+			}
+			return err
+		}, "GET /b/v2/transitions?ids=t1%2Ct2", ""},
+		{"all power transitions", `[]`, func(c *bosclient.Client) error { _, err := c.PowerTransitions(ctx, nil); return err }, "GET /b/v2/transitions", ""},
+		{"put power transition", "", func(c *bosclient.Client) error {
+			return c.PutPowerTransition(ctx, bos.PowerTransition{ID: "t1", Service: "s", Operation: "On", Operator: "power-on", Accepted: 5, Aborted: true, Components: []bos.ComponentID{"x1"}})
+		}, `PUT /b/v2/transitions/t1 {"id":"t1","service_id":"s","operation":"On","operator":"power-on","accepted":5,"aborted":true,"components":["x1"]}`, ""},
+		{"delete power transition", "", func(c *bosclient.Client) error { return c.DeletePowerTransition(ctx, "t1") }, "DELETE /b/v2/transitions/t1", ""},
 		{"release lease", "", func(c *bosclient.Client) error { return c.ReleaseLease(ctx, "power-on", "pod 1") }, "DELETE /b/v2/leases/power-on?holder=pod+1", ""},
 	}
 	for _, tt := range tests {

@@ -243,6 +243,9 @@ func TestAdditionsAgainstReference(t *testing.T) {
 			"acquire":   func() error { _, err := c.AcquireLease(t.Context(), "status", "h", time.Minute); return err },
 			"release":   func() error { return c.ReleaseLease(t.Context(), "status", "h") },
 			"artifacts": func() error { return c.PutBootArtifacts(t.Context(), "t", bos.BootArtifacts{}) },
+			"list":      func() error { _, err := c.PowerTransitions(t.Context(), nil); return err },
+			"remember":  func() error { return c.PutPowerTransition(t.Context(), bos.PowerTransition{ID: "t"}) },
+			"forget":    func() error { return c.DeletePowerTransition(t.Context(), "t") },
 			"changes":   func() error { _, err := collect(c.Changes(t.Context(), bos.ChangeFilter{})); return err },
 		}
 		for range 2 {
@@ -252,7 +255,7 @@ func TestAdditionsAgainstReference(t *testing.T) {
 				}
 			}
 		}
-		if len(ref.asked) != 4 {
+		if len(ref.asked) != 5 {
 			t.Errorf("asked %q, want once per noun", ref.asked)
 		}
 	})

@@ -19,6 +19,7 @@ const eventWriteTimeout = 30 * time.Second
 
 var changeKinds = []bos.ChangeKind{
 	bos.ChangeComponent, bos.ChangeSession, bos.ChangeTemplate, bos.ChangeOptions, bos.ChangeSettings, bos.ChangeLease,
+	bos.ChangePower,
 }
 
 // changeFilter reads the filter of an event stream.

@@ -66,7 +66,7 @@ func TestEvents(t *testing.T) {
 		s := newSystem(t)
 		type want struct{ target, events string }
 		wants := []want{
-			{"/v2/events", "component/n0 component/x9 options/ template/t1 session/s1 template/t1 session/s1 lease/status settings/ component/n0"},
+			{"/v2/events", "component/n0 component/x9 options/ template/t1 session/s1 template/t1 session/s1 lease/status settings/ power_transition/t1 component/n0"},
 			{"/v2/events?kind=session,options", "options/ session/s1 session/s1"},
 			{"/v2/events?ids=x9", "component/x9"},
 			{"/v2/events?session=s1", "session/s1 session/s1 component/n0"},
@@ -90,6 +90,9 @@ func TestEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := s.svc.UpdateSettings(t.Context(), bos.SettingsPatch{MaxConfigureWaitTime: new(60)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.svc.PutPowerTransition(t.Context(), bos.PowerTransition{ID: "t1", Operation: "On", Operator: "power-on", Components: []bos.ComponentID{"n0"}}); err != nil {
 			t.Fatal(err)
 		}
 		ctx := bos.WithWriter(t.Context(), "status")

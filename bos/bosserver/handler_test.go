@@ -201,6 +201,8 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"POST", "/v2/applystaged", `{"xnames":["n1","n9"]}`, 200},
 		{"PUT", "/v2/bootartifacts/tok", `{"kernel":"k","kernel_parameters":"p","initrd":"i"}`, 204},
 		{"PUT", "/v2/leases/power-on", `{"holder":"me","ttl_seconds":15}`, 200},
+		{"PUT", "/v2/transitions/t1", `{"service_id":"s","operation":"On","operator":"power-on","accepted":5,"components":["n0"]}`, 204},
+		{"GET", "/v2/transitions?ids=t1,t2", "", 200}, {"DELETE", "/v2/transitions/t1", "", 204},
 		{"POST", "/v2/componentpatches", `{"patches":[{"id":"n0","patch":{"error":""}}]}`, 200},
 		{"DELETE", "/v2/leases/power-on?holder=me", "", 204},
 		{"DELETE", "/v2/sessions/s1", "", 204}, {"DELETE", "/v2/sessions", "", 204}, {"DELETE", "/v2/sessiontemplates/t1", "", 204},

@@ -111,7 +111,7 @@ func (h *handler) finish(ctx context.Context, r *http.Request, rec *recorder, t 
 }
 
 // routine reports whether a request is one of those that ten thousand nodes and ten operators send all day: reads,
-// reports, leases and operators' patches. They are worth a line only where they fail, or where somebody is looking.
+// reports, leases, operators' patches and transitions. They are worth a line only where they fail, or where somebody is looking.
 func routine(method, route string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -119,7 +119,8 @@ func routine(method, route string) bool {
 	case http.MethodPatch:
 		return route == "/v2/components/{component_id}"
 	}
-	return route == "/v2/componentpatches" || strings.HasPrefix(route, "/v2/leases/") || strings.HasPrefix(route, "/v2/bootartifacts/")
+	return route == "/v2/componentpatches" || strings.HasPrefix(route, "/v2/leases/") ||
+		strings.HasPrefix(route, "/v2/bootartifacts/") || strings.HasPrefix(route, "/v2/transitions/")
 }
 
 // knownMethod bounds the number of methods that an observer sees.

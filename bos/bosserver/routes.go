@@ -58,6 +58,9 @@ func (h *handler) routes() []route {
 		{"PUT", "/v2/bootartifacts/{token}", h.putBootArtifacts},
 		{"PUT", "/v2/leases/{operator}", h.putLease},
 		{"DELETE", "/v2/leases/{operator}", h.deleteLease},
+		{"GET", "/v2/transitions", h.listPowerTransitions},
+		{"PUT", "/v2/transitions/{id}", h.putPowerTransition},
+		{"DELETE", "/v2/transitions/{id}", h.deletePowerTransition},
 		{"GET", eventsPath, h.streamEvents},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -628,6 +629,49 @@ var methodCases = []methodCase{
 		m.fails(err, bos.ErrInvalid, "too long")
 		_, err = m.AcquireLease(m.ctx, "-bad", "pod-1", 30*time.Second)
 		m.fails(err, bos.ErrInvalid, "illegal operator")
+	}},
+	{"power transitions", func(m *methods) {
+		transition := func(id string) bos.PowerTransition {
+			return bos.PowerTransition{
+				ID: id, Service: "pcs " + id, Operation: "Soft-Off", Operator: "power-off-graceful", Accepted: 1767225600123,
+				Components: []bos.ComponentID{"x1", "x2"},
+			}
+		}
+		list := func(what string, ids []string, want ...bos.PowerTransition) {
+			m.Helper()
+			got, err := m.PowerTransitions(m.ctx, ids)
+			m.ok(err)
+			same(m, what, got, want)
+		}
+		t1, t2, t3 := transition("t1"), transition("t2"), transition("t3")
+		t2.Service = ""
+		list("none yet", nil)
+		for _, t := range []bos.PowerTransition{t3, t1, t2} {
+			m.ok(m.PutPowerTransition(m.ctx, t))
+		}
+		t3.Aborted = true
+		m.ok(m.PutPowerTransition(m.ctx, t3))
+		list("all", nil, t1, t2, t3)
+		list("some", []string{"t3", "nosuch", "t1"}, t1, t3)
+		list("of no ids", []string{})
+		m.ok(m.DeletePowerTransition(m.ctx, "t1"))
+		m.ok(m.DeletePowerTransition(m.ctx, "t1"))
+		list("after a deletion", nil, t2, t3)
+		for what, change := range map[string]func(t *bos.PowerTransition){
+			"illegal id":        func(t *bos.PowerTransition) { t.ID = "-t" },
+			"unknown operation": func(t *bos.PowerTransition) { t.Operation = "on" },
+			"no operator":       func(t *bos.PowerTransition) { t.Operator = "" },
+			"no components":     func(t *bos.PowerTransition) { t.Components = nil },
+			"empty xname":       func(t *bos.PowerTransition) { t.Components = []bos.ComponentID{""} },
+			"too many":          func(t *bos.PowerTransition) { t.Components = slices.Repeat(t.Components, 1251) },
+			"before 1970":       func(t *bos.PowerTransition) { t.Accepted = -1 },
+			"long service id":   func(t *bos.PowerTransition) { t.Service = strings.Repeat("x", 4096) },
+		} {
+			t := transition("t4")
+			change(&t)
+			m.fails(m.PutPowerTransition(m.ctx, t), bos.ErrInvalid, what)
+		}
+		list("after what was refused", nil, t2, t3)
 	}},
 	{"changes", func(m *methods) {
 		m.put(bos.Component{ID: "a"}, bos.Component{ID: "b"}, bos.Component{ID: "x1000c0s0b0n0"})

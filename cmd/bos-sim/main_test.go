@@ -4,13 +4,19 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bootorch/bosgo/internal/app"
 )
@@ -50,10 +56,16 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--fault", "gremlins"}, 2, "unknown fault"},
 		{[]string{"--fault", "kernel_panic:x9c0s0b0n0"}, 2, `no node "x9c0s0b0n0"`},
 		{[]string{"--bos-api", "bos"}, 2, `BOS URL "bos"`},
+		{[]string{"--clock", "sundial"}, 2, `--clock "sundial" is not scaled or manual`},
 		{[]string{"--log-level", "loud"}, 2, "loud"},
 		{[]string{"--inventory", filepath.Join(t.TempDir(), "none.json")}, 1, "none.json"},
 		{[]string{"--inventory", cut}, 1, "offset 14 (line 1): file is empty or cut short"},
 		{[]string{"--listen", taken.Addr().String()}, 1, "is in use by another program"},
+		{[]string{"--listen", "127.0.0.1:0", "--gateway-listen", "nowhere"}, 2, `--gateway-listen "nowhere"`},
+		{[]string{"--listen", "127.0.0.1:0", "--gateway-listen", taken.Addr().String()}, 1, "is in use by another program"},
+		{[]string{"--gateway-cert", "c"}, 2, "need --gateway-listen"},
+		{[]string{"--service-listen", "dns=:0"}, 2, "want SERVICE=HOST:PORT"},
+		{[]string{"--reporter-concurrency", "-1"}, 2, "--reporter-concurrency -1"},
 		{[]string{"--listen", "nowhere"}, 2, `--listen "nowhere"`},
 	} {
 		code, stdout, stderr := lines(t, noEnv, tc.args...)
@@ -68,7 +80,7 @@ func TestHelp(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Errorf("exit %d, stderr %q", code, stderr)
 	}
-	for _, word := range []string{"/hsm/v2", "/pcs/v1", "/capmc/v1", "/cfs/v3", "/bss/boot/v1", "/ims/v3", "/s3", "/tapms/v1alpha3", "/_sim/nodes", "soft_off_ignored", "-inventory"} {
+	for _, word := range []string{"/hsm/v2", "/pcs/v1", "/capmc/v1", "/cfs/v3", "/bss/boot/v1", "/ims/v3", "/s3", "/tapms/v1alpha3", "/_sim/nodes", "/_sim/clock", "-clock", "soft_off_ignored", "-inventory", "-gateway-listen", "-service-listen", "/apis/bos", "openid-connect/token", "expire_tokens_after"} {
 		if !strings.Contains(stdout, word) {
 			t.Errorf("help lacks %s", word)
 		}
@@ -111,27 +123,9 @@ func TestServe(t *testing.T) {
 	go bos.Serve(listener)
 	defer bos.Close()
 
-	cfg, err := app.ParseSimFlags([]string{"--listen", "127.0.0.1:0", "--nodes", "2", "--speed", "0", "--bos-api", "http://" + listener.Addr().String(), "--fault", "post_hang:x1000c0s0b0n1"}, noEnv, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	r, w := io.Pipe()
-	done := make(chan error, 1)
-	go func() {
-		done <- app.RunSim(ctx, cfg, w)
-		w.Close()
-	}()
-	out := bufio.NewReader(r)
-	line, err := out.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	go io.Copy(io.Discard, out)
-	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
-	if !ok {
-		t.Fatalf("first line %q", line)
-	}
+	addresses, stop := start(t, 1, "--nodes", "2", "--speed", "0", "--bos-api", "http://"+listener.Addr().String(), "--fault", "post_hang:x1000c0s0b0n1")
+	defer stop()
+	url := addresses[0]
 	send := func(method, path, body string) http.Header {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader(body))
@@ -153,8 +147,122 @@ func TestServe(t *testing.T) {
 	if got, want := <-reported, "PATCH /v2/components/x1000c0s0b0n0 "+token; got != want {
 		t.Errorf("report %q, want %q", got, want)
 	}
-	stop()
-	if err := <-done; app.ExitCode("bos-sim", err, io.Discard) != app.ExitOK {
-		t.Errorf("stopped with %v", err)
+}
+
+// start runs the command and returns the addresses it listens on, of which it is to
+// have some.
+func start(t *testing.T, addresses int, args ...string) (urls []string, stop func()) {
+	t.Helper()
+	cfg, err := app.ParseSimFlags(append([]string{"--listen", "127.0.0.1:0"}, args...), noEnv, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- app.RunSim(ctx, cfg, w)
+		w.Close()
+	}()
+	stop = func() {
+		cancel()
+		if err := <-done; app.ExitCode("bos-sim", err, io.Discard) != app.ExitOK {
+			t.Errorf("stopped with %v", err)
+		}
+	}
+	out := bufio.NewReader(r)
+	for len(urls) < addresses {
+		line, err := out.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := strings.Index(line, " on http")
+		if i < 0 {
+			t.Fatalf("%q names no address", line)
+		}
+		urls = append(urls, strings.TrimSpace(line[i+len(" on "):]))
+	}
+	go io.Copy(io.Discard, out)
+	return urls, stop
+}
+
+// TestRefusedConnections: the address of one service is closed while it refuses
+// connections, and open again afterwards; the shared one answers all along.
+func TestRefusedConnections(t *testing.T) {
+	urls, stop := start(t, 3, "--nodes", "1", "--service-listen", "pcs=127.0.0.1:0", "--gateway-listen", "127.0.0.1:0")
+	defer stop()
+	shared, pcs, gateway := urls[0], urls[1], urls[2]
+	status := func(method, url, body string) (int, error) {
+		req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		resp.Body.Close()
+		return resp.StatusCode, nil
+	}
+	for _, tc := range []struct{ service, url string }{{"pcs", pcs + "/power-status"}, {"gateway", gateway + "/smd/hsm/v2/groups"}} {
+		healthy, err := status("GET", tc.url, "")
+		if err != nil || healthy != 200 && healthy != 401 {
+			t.Fatalf("%s = %d %v", tc.url, healthy, err)
+		}
+		if code, err := status("POST", shared+"/_sim/faults", `{"id":"down","kind":"outage","service":"`+tc.service+`","value":"refuse"}`); code != 201 {
+			t.Fatal(code, err)
+		}
+		poll := time.NewTicker(5 * time.Millisecond)
+		defer poll.Stop()
+		for ; !errors.Is(err, syscall.ECONNREFUSED); <-poll.C {
+			_, err = status("GET", tc.url, "")
+		}
+		if code, err := status("GET", shared+"/pcs/v1/power-status", ""); (err == nil) != (tc.service == "gateway") {
+			t.Errorf("PCS at the shared address = %d %v", code, err)
+		}
+		if code, err := status("DELETE", shared+"/_sim/faults/down", ""); code != 204 {
+			t.Fatal(code, err)
+		}
+		for code := 0; code != healthy; <-poll.C {
+			code, _ = status("GET", tc.url, "")
+		}
+	}
+}
+
+// TestGateway gets a token, and what it is good for, from outside.
+func TestGateway(t *testing.T) {
+	bos := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) }))
+	defer bos.Close()
+	urls, stop := start(t, 2, "--nodes", "1", "--gateway-listen", "127.0.0.1:0", "--bos-api", bos.URL)
+	defer stop()
+	root := strings.TrimSuffix(urls[1], "/apis")
+	resp, err := http.PostForm(root+"/keycloak/realms/shasta/protocol/openid-connect/token",
+		url.Values{"grant_type": {"client_credentials"}, "client_id": {"admin-client"}, "client_secret": {"s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	err = json.NewDecoder(resp.Body).Decode(&token)
+	resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for bearer, want := range map[string]string{token.AccessToken: "200 /v2/healthz", "": "401 Jwt is missing"} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", root+"/apis/bos/v2/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+bearer)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if got := fmt.Sprintf("%d %s", resp.StatusCode, body); err != nil || got != want {
+			t.Errorf("%s, %v; want %s", got, err, want)
+		}
 	}
 }

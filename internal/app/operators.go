@@ -129,7 +129,7 @@ func (c Clients) deps(api bos.API, log *slog.Logger) builtin.Deps {
 
 // newLoops makes a loop for each operator.
 func newLoops(names []string, api bos.API, deps builtin.Deps, m *metrics, log *slog.Logger) ([]*operator.Loop, error) {
-	deps.Transitions = builtin.NewTransitions(deps.Power)
+	deps.Transitions = builtin.NewTransitions(deps.Power, api)
 	holder := holderName()
 	var loops []*operator.Loop
 	for _, name := range names {

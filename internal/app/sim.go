@@ -2,10 +2,16 @@ package app
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,14 +21,26 @@ import (
 // SimConfig is what the simulated machine is told.
 type SimConfig struct {
 	Listen    ListenConfig
-	Nodes     int    // compute nodes to make up; 0 with an inventory
-	Inventory string // file with the nodes
+	Gateway   ListenConfig  // for those outside of the mesh; no address = none
+	Services  []SimListener // services with an address of their own, too
+	Nodes     int           // compute nodes to make up; 0 with an inventory
+	Inventory string        // file with the nodes
 	Speed     float64
+	Manual    bool // the clock of the machine stands still until it is told to advance
 	Seed      uint64
 	BOSAPI    string // where nodes report to; empty = nowhere
 	TokenFile string
 	Faults    []fleet.Fault
 	LogLevel  string
+
+	Reporters       int  // reports to BOS at a time; 0 = default
+	ExtraComponents bool // HSM also lists what is not a node
+}
+
+// SimListener is an address of one simulated service.
+type SimListener struct {
+	Service string // of fleet.Services
+	Listen  ListenConfig
 }
 
 const defaultSimNodes = 16
@@ -46,24 +64,55 @@ CAPMC, in place of PCS, is at /capmc/v1. CFS v2 is at /cfs/v2.
 Control and truth:
   GET    /_sim/                 base URLs, kinds of faults
   GET    /_sim/nodes            all nodes; /_sim/nodes/{xname} tells everything about one
-  GET    /_sim/calls?service=   latest requests
+  GET    /_sim/calls?service=   latest requests; of service gateway: those it refused
   GET    /_sim/metrics          counters
+  GET    /_sim/nodes/{xname}/token  identity token, as the node's SPIRE agent gives it
+  GET    /_sim/clock            what the clock shows
+  POST   /_sim/clock            {"advance":"30s"}, or {"advance":"2h","until_idle":true}: let time pass
+                                (--clock manual); time stands still while nodes wait for BOS
   POST   /_sim/faults           {"kind":"kernel_panic","fraction":0.1}
-  GET    /_sim/faults           DELETE /_sim/faults/{id} ends one`
+  GET    /_sim/faults           DELETE /_sim/faults/{id} ends one
+
+--gateway-listen adds the way in from outside of the mesh: the services below /apis/smd,
+/apis/power-control, /apis/capmc, /apis/cfs, /apis/bss, /apis/ims and /apis/tapms, and
+BOS below /apis/bos, for anybody with a bearer token; POST
+/keycloak/realms/shasta/protocol/openid-connect/token gives one for any secret. The
+faults require_auth, expire_tokens_after and deny_xname_mismatch are about tokens, and
+outage:gateway and outage:auth take the gateway and the token endpoint away.
+
+An outage of mode refuse breaks connections at the address that all services share.
+One that was given with --service-listen, and that of the gateway, is closed instead.`
 
 // ParseSimFlags reads the flags of bos-sim.
 func ParseSimFlags(args []string, getenv func(string) string, stdout io.Writer) (SimConfig, error) {
-	cfg := SimConfig{Listen: ListenConfig{Insecure: true}} // there is nothing to protect
+	cfg := SimConfig{Listen: ListenConfig{Insecure: true}, Gateway: ListenConfig{Insecure: true}} // there is nothing to protect
 	f := NewFlags("bos-sim", simIntro, getenv, stdout)
 	f.StringEnv(&cfg.Listen.Addr, "listen", "BOS_LISTEN", "127.0.0.1:9100", "`address` to serve on; port 0 picks one")
+	f.StringVar(&cfg.Gateway.Addr, "gateway-listen", "", "`address` of the API gateway, which wants a bearer token; nodes then report to BOS through it")
+	f.StringVar(&cfg.Gateway.CertFile, "gateway-cert", "", "TLS certificate of the gateway, PEM; without one it speaks plain HTTP")
+	f.StringVar(&cfg.Gateway.KeyFile, "gateway-key", "", "TLS key of the gateway, PEM")
+	f.Func("service-listen", "`service=address`, repeatable: serve hsm, pcs, capmc, cfs, bss, ims, s3 or tapms there as well, alone;\n"+
+		"the address is closed while an outage of mode refuse lasts", func(text string) error {
+		name, addr, ok := strings.Cut(text, "=")
+		if !ok || !slices.Contains(fleet.Services(), name) {
+			return fmt.Errorf("want SERVICE=HOST:PORT, the service one of %s", strings.Join(fleet.Services(), ", "))
+		}
+		cfg.Services = append(cfg.Services, SimListener{name, ListenConfig{Addr: addr, Insecure: true}})
+		return nil
+	})
 	f.IntVar(&cfg.Nodes, "nodes", 0, fmt.Sprintf("`number` of compute nodes to make up (default %d)", defaultSimNodes))
 	f.StringVar(&cfg.Inventory, "inventory", "", "`file` with the nodes: an HSM State/Components document or an SLS dump")
 	f.Float64Var(&cfg.Speed, "speed", 1, "divides every duration of the machine; 0 is hardware that takes no time")
+	clock := f.String("clock", "scaled", "scaled: runs by itself, at --speed; manual: stands still until POST /_sim/clock advances it")
 	f.Uint64Var(&cfg.Seed, "seed", 1, "of every chance the machine takes")
 	f.StringEnv(&cfg.BOSAPI, "bos-api", "BOS_API_URL", "", "`URL` of BOS for the nodes' reports; /v2/components/… is appended; without it nodes report to nobody")
 	f.StringEnv(&cfg.TokenFile, "token-file", "BOS_TOKEN_FILE", "", "`file` with the bearer token for reports, read for each one")
-	f.Func("fault", "`kind[:target][:value]`, repeatable; the target is a fraction or a comma list of xnames, or a service:\n"+
-		"kernel_panic:0.1, soft_off_slow:x1000c0s0b0n0:5m, outage:pcs:502html, error_rate:cfs:503@0.2\n"+strings.Join(fleet.FaultKinds(), "\n"),
+	f.IntVar(&cfg.Reporters, "reporter-concurrency", 0, "most reports to BOS at the same time, a `number` (default 64)")
+	f.BoolVar(&cfg.ExtraComponents, "extra-components", false, "let HSM also list cabinets, chassis, slots, BMCs and processors")
+	f.Func("fault", "`kind[:target][:value][,options]`, repeatable; the target is a fraction or a comma list of xnames, or a service,\n"+
+		"gateway or auth; the options are after, for, count, probability and methods:\n"+
+		"kernel_panic:0.1, soft_off_slow:x1000c0s0b0n0:5m, error_rate:cfs:503@0.2,methods=POST+PATCH,\n"+
+		"outage:pcs:refuse,after=10m,for=90s\n"+strings.Join(fleet.FaultKinds(), "\n"),
 		func(text string) error {
 			fault, err := fleet.ParseFault(text)
 			cfg.Faults = append(cfg.Faults, fault)
@@ -78,7 +127,14 @@ func ParseSimFlags(args []string, getenv func(string) string, stdout io.Writer) 
 	if _, ok := ParseLevel(cfg.LogLevel); !ok {
 		return cfg, UsageErrorf("--log-level %q is not debug, info, warning or error", cfg.LogLevel)
 	}
+	if cfg.Manual = *clock == "manual"; !cfg.Manual && *clock != "scaled" {
+		return cfg, UsageErrorf("--clock %q is not scaled or manual", *clock)
+	}
 	switch {
+	case cfg.Gateway.Addr == "" && (cfg.Gateway.CertFile != "" || cfg.Gateway.KeyFile != ""):
+		return cfg, UsageErrorf("--gateway-cert and --gateway-key need --gateway-listen")
+	case cfg.Reporters < 0:
+		return cfg, UsageErrorf("--reporter-concurrency %d: want a positive number", cfg.Reporters)
 	case given["nodes"] && given["inventory"]:
 		return cfg, UsageErrorf("--nodes and --inventory exclude each other: give one")
 	case given["nodes"] && cfg.Nodes < 1:
@@ -102,7 +158,8 @@ func RunSim(ctx context.Context, cfg SimConfig, stderr io.Writer) error {
 		}
 	}
 	machine, err := fleet.New(fleet.Config{
-		Nodes: cfg.Nodes, Inventory: inventory, Seed: cfg.Seed, Speed: cfg.Speed, BOSURL: cfg.BOSAPI, TokenFile: cfg.TokenFile,
+		Nodes: cfg.Nodes, Inventory: inventory, Seed: cfg.Seed, Speed: cfg.Speed, Manual: cfg.Manual, BOSURL: cfg.BOSAPI, TokenFile: cfg.TokenFile,
+		ThroughGateway: cfg.Gateway.Addr != "" && cfg.BOSAPI != "", ReportWorkers: cfg.Reporters, ExtraComponents: cfg.ExtraComponents,
 		Faults: cfg.Faults, Log: log,
 	})
 	if err != nil {
@@ -112,14 +169,114 @@ func RunSim(ctx context.Context, cfg SimConfig, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	doors := []*simDoor{{ln: ln, handler: machine.Handler()}}
+	defer func() {
+		for _, d := range doors {
+			if d.ln != nil {
+				d.ln.Close() // nobody has served it
+			}
+		}
+	}()
 	root := cfg.Listen.URL(ln)
-	fmt.Fprintf(stderr, "listening on %s\n", root)
-	log.Info("machine is up", "nodes", machine.Size(), "speed", cfg.Speed, "seed", cfg.Seed, "control", root+"/_sim/")
+	addresses := fmt.Sprintf("listening on %s\n", root)
+	for _, s := range cfg.Services {
+		d, err := openDoor(ctx, "--service-listen", s.Service, s.Listen, machine.Service(s.Service))
+		if err != nil {
+			return err
+		}
+		doors = append(doors, d)
+		addresses += fmt.Sprintf("%s listens on %s\n", s.Service, fleet.BaseURLs(s.Listen.URL(d.ln))[s.Service])
+	}
+	if cfg.Gateway.Addr != "" {
+		d, err := openDoor(ctx, "--gateway-listen", "gateway", cfg.Gateway, machine.Gateway())
+		if err != nil {
+			return err
+		}
+		doors = append(doors, d)
+		addresses += fmt.Sprintf("gateway listens on %s/apis\n", cfg.Gateway.URL(d.ln))
+	}
+	_, _ = io.WriteString(stderr, addresses)
+	log.Info("machine is up", "nodes", machine.Size(), "speed", cfg.Speed, "manual", cfg.Manual, "seed", cfg.Seed, "control", root+"/_sim/")
 	if cfg.BOSAPI == "" {
 		log.Info("nodes report to nobody; --bos-api says where BOS is")
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return machine.Run(gctx) })
-	g.Go(func() error { return ServeHTTP(gctx, ln, machine.Handler(), log) })
+	for _, d := range doors {
+		g.Go(func() error { return d.serve(gctx, machine, log) })
+	}
 	return g.Wait()
+}
+
+// simDoor is an address of the machine: of all its services, of one, or of the gateway.
+type simDoor struct {
+	name    string
+	ln      net.Listener
+	open    func(context.Context) (net.Listener, error) // again, at the same address; nil: it stays open
+	handler http.Handler
+}
+
+func openDoor(ctx context.Context, flag, name string, cfg ListenConfig, h http.Handler) (*simDoor, error) {
+	ln, err := cfg.Listen(ctx)
+	if _, ok := errors.AsType[*UsageError](err); ok {
+		return nil, UsageErrorf("%s", strings.Replace(err.Error(), "--listen", flag, 1))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	cfg.Addr = ln.Addr().String() // the port, where any would have done
+	return &simDoor{name, ln, cfg.Listen, h}, nil
+}
+
+// serve serves until ctx ends, and closes the address for as long as the machine has it
+// refuse connections. Requests in hand then get a moment to end.
+func (d *simDoor) serve(ctx context.Context, machine *fleet.Machine, log *slog.Logger) error {
+	if d.open == nil { // the control API is here, which has to stay
+		return ServeHTTP(ctx, d.ln, d.handler, log)
+	}
+	for {
+		serving, stop := context.WithCancel(ctx)
+		refused := make(chan struct{})
+		go func() {
+			defer close(refused)
+			defer stop()
+			waitRefusing(serving, machine, d.name, true)
+		}()
+		err := ServeHTTP(serving, d.ln, d.handler, log) // closes the address first of all
+		stop()
+		<-refused
+		d.ln.Close()
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		log.Info("address is closed", "service", d.name)
+		waitRefusing(ctx, machine, d.name, false)
+		for d.ln, err = d.open(ctx); err != nil && ctx.Err() == nil; d.ln, err = d.open(ctx) {
+			log.Warn("cannot listen again yet", "service", d.name, "err", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
+			return nil // it was time to stop
+		}
+		log.Info("address is open", "service", d.name)
+	}
+}
+
+// waitRefusing returns when the machine has a service refuse connections, or no longer,
+// or when ctx ends.
+func waitRefusing(ctx context.Context, machine *fleet.Machine, service string, want bool) {
+	for {
+		refusing, changed := machine.Refusing(service)
+		if refusing == want {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -130,7 +130,7 @@ func (m *Machine) batch(config string, g *cfsGroup) {
 // configure runs one session. m.mu is held.
 func (m *Machine) configure(config string, members []*cfsComponent) {
 	m.cfs.seq++
-	s := &cfsSession{Name: fmt.Sprintf("batcher-%08x", m.cfs.seq), Config: config, Start: cfsTime()}
+	s := &cfsSession{Name: fmt.Sprintf("batcher-%08x", m.cfs.seq), Config: config, Start: m.cfsTime()}
 	m.cfs.sessions = append(m.cfs.sessions, s)
 	if len(m.cfs.sessions) > sessionsKept {
 		m.cfs.sessions = m.cfs.sessions[1:]
@@ -148,7 +148,7 @@ func (m *Machine) configure(config string, members []*cfsComponent) {
 		wait = m.draw(n, "session start", sessionStart) + m.draw(n, "session run", sessionRun)
 	}
 	m.after(wait, func() {
-		s.Done, s.Succeed = cfsTime(), true
+		s.Done, s.Succeed = m.cfsTime(), true
 		layers := m.sessionLayers(config, s.Name)
 		for i, c := range members {
 			c.running = false
@@ -171,7 +171,7 @@ func (m *Machine) sessionLayers(config, session string) map[string][]cfsLayer {
 		layers := []cfsLayer{}
 		if c := m.cfs.configs[config]; c != nil {
 			for _, l := range c.Layers {
-				layers = append(layers, cfsLayer{l.CloneURL, l.Playbook, l.Commit, status, cfsTime(), session})
+				layers = append(layers, cfsLayer{l.CloneURL, l.Playbook, l.Commit, status, m.cfsTime(), session})
 			}
 		}
 		out[status] = layers

@@ -347,7 +347,7 @@ func TestRetryAfter(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var times []time.Time
 			m := newMachine(t, Config{Nodes: 1, Speed: speed})
-			m.reports.send = func(context.Context, reporter.Report) reporter.Answer {
+			m.reports.send = func(context.Context, string, reporter.Report) reporter.Answer {
 				if times = append(times, time.Now()); len(times) > 1 {
 					return reporter.Answer{Outcome: reporter.Accepted, Status: 200}
 				}
@@ -592,11 +592,9 @@ func TestHTTPReport(t *testing.T) {
 	}))
 	defer bos.Close()
 	file := filepath.Join(t.TempDir(), "token")
-	send, err := httpReport(bos.URL+"/apis/bos/", file, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := newMachine(t, Config{Nodes: 1, BOSURL: bos.URL + "/apis/bos/", TokenFile: file})
 	report := reporter.Report{ID: x0, BSSToken: "tok"}
+	send := func(ctx context.Context, r reporter.Report) reporter.Answer { return m.reports.send(ctx, x0, r) }
 	if a := send(t.Context(), report); a.Outcome != reporter.NoCredentials {
 		t.Errorf("without the token file: %+v", a)
 	}

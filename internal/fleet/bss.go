@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -155,7 +154,7 @@ func (m *Machine) bssWrite(w http.ResponseWriter, r *http.Request, create bool) 
 	if m.serviceFault("bss", "no_referral_token") == nil {
 		name := "Bss-Referral-Token"
 		if f := m.serviceFault("bss", "header_case"); f != nil {
-			name = map[string]string{"lower": strings.ToLower(name), "upper": strings.ToUpper(name)}[f.Value]
+			name = map[string]string{"lower": strings.ToLower(name), "upper": strings.ToUpper(name), "canonical": name}[f.Value]
 		}
 		w.Header()[name] = []string{e.token}
 	}
@@ -315,7 +314,7 @@ func (m *Machine) bootScript(n *node) (*bootEntry, string) {
 	if strings.Contains(e.params, joinToken) && m.has(n, "spire_unavailable") != nil {
 		return nil, "bootscript: 404, no join token"
 	}
-	n.script = time.Now().Unix()
+	n.script = m.time().Unix()
 	return e, ""
 }
 
@@ -376,7 +375,11 @@ func presigned(r *http.Request, url string) string {
 	if !ok {
 		return url
 	}
-	return "http://" + r.Host + "/s3/" + path + "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=86400"
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + r.Host + "/s3/" + path + "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=86400"
 }
 
 // macOf is the MAC address of the node's boot interface: 02:00 and its index.

@@ -68,19 +68,19 @@ const (
 
 var cfsStatuses = []string{cfsUnconfigured, cfsFailed, cfsPending, cfsConfigured}
 
-func newCFS(nodes []node) cfs {
+func newCFS(nodes []node, made string) cfs {
 	c := cfs{
 		list: make([]*cfsComponent, len(nodes)), byID: make(map[string]*cfsComponent, len(nodes)),
 		configs: map[string]*cfsConfig{}, options: cfsDefaults(), groups: map[string]*cfsGroup{},
 	}
-	made := make([]cfsComponent, len(nodes))
+	components := make([]cfsComponent, len(nodes))
 	for i := range nodes {
-		made[i] = cfsComponent{id: nodes[i].spec.Xname, n: &nodes[i], enabled: true}
-		c.list[i], c.byID[made[i].id] = &made[i], &made[i]
+		components[i] = cfsComponent{id: nodes[i].spec.Xname, n: &nodes[i], enabled: true}
+		c.list[i], c.byID[components[i].id] = &components[i], &components[i]
 	}
 	slices.SortFunc(c.list, func(a, b *cfsComponent) int { return strings.Compare(a.id, b.id) })
 	for _, name := range seedConfigurations {
-		c.configs[name] = &cfsConfig{Name: name, LastUpdated: cfsTime(), Layers: []cfsConfigLayer{
+		c.configs[name] = &cfsConfig{Name: name, LastUpdated: made, Layers: []cfsConfigLayer{
 			{Name: "cos", CloneURL: "https://vcs.example/cray/cos-config-management.git", Playbook: "cos-compute.yml", Commit: fmt.Sprintf("%040x", mix(uint64(len(name))^uint64(name[0])))},
 			{Name: "site", CloneURL: "https://vcs.example/site/config.git", Playbook: "site.yml", Commit: fmt.Sprintf("%040x", mix(uint64(len(name))*31))},
 		}}
@@ -104,7 +104,8 @@ func cfsDefaults() map[string]any {
 // option reads a numeric option.
 func (c *cfs) option(name string) int { return int(c.options[name].(float64)) }
 
-func cfsTime() string { return time.Now().UTC().Format("2006-01-02T15:04:05Z") }
+// cfsTime is now as CFS writes it.
+func (m *Machine) cfsTime() string { return m.time().Format("2006-01-02T15:04:05Z") }
 
 // retryPolicy is how many failures a component gets; negative means any number.
 func (m *Machine) retryPolicy(c *cfsComponent) int {

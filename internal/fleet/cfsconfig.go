@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"time"
 )
 
 func (m *Machine) cfsConfigs(w http.ResponseWriter, _ *http.Request) {
@@ -48,10 +47,10 @@ func (m *Machine) cfsConfigPut(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if l.Commit == "" && l.Branch != "" { // CFS resolves a branch once, here
-			l.Commit = fmt.Sprintf("%040x", mix(uint64(len(l.Branch))^uint64(time.Now().UnixNano())))
+			l.Commit = fmt.Sprintf("%040x", mix(uint64(len(l.Branch))^uint64(m.now())))
 		}
 	}
-	config := &cfsConfig{Name: name, LastUpdated: cfsTime(), Layers: body.Layers}
+	config := &cfsConfig{Name: name, LastUpdated: m.cfsTime(), Layers: body.Layers}
 	m.mu.Lock()
 	m.cfs.configs[name] = config
 	m.reconsiderAll(name)

@@ -14,7 +14,7 @@ func (m *Machine) routeCFS(mux *http.ServeMux) {
 	v3 := func(pattern string, h http.HandlerFunc) {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" /cfs/v3"+path, func(w http.ResponseWriter, r *http.Request) {
-			if m.faultNow("cfs", "cfs_v2_only") != nil {
+			if m.faultNow("cfs", "cfs_v2_only", r) != nil {
 				problem(w, http.StatusNotFound, "The requested URL was not found on the server.")
 				return
 			}

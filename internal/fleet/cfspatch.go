@@ -114,7 +114,7 @@ func (m *Machine) cfsApply(c *cfsComponent, p *cfsChange) {
 	if p.StateAppend != nil {
 		l := *p.StateAppend
 		if l.LastUpdated == "" {
-			l.LastUpdated = cfsTime()
+			l.LastUpdated = m.cfsTime()
 		}
 		c.state = append(slices.Clip(c.state), l)
 	}

@@ -174,10 +174,13 @@ func (m *Machine) routeControl(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET /_sim/nodes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Nodes()) })
 	mux.HandleFunc("GET /_sim/nodes/{xname}", m.controlNode)
+	mux.HandleFunc("GET /_sim/nodes/{xname}/token", m.controlToken)
 	mux.HandleFunc("GET /_sim/calls", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, m.Calls(r.URL.Query().Get("service")))
 	})
 	mux.HandleFunc("GET /_sim/metrics", m.controlMetrics)
+	mux.HandleFunc("GET /_sim/clock", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Clock()) })
+	mux.HandleFunc("POST /_sim/clock", m.controlAdvance)
 	mux.HandleFunc("GET /_sim/faults", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Faults()) })
 	mux.HandleFunc("POST /_sim/faults", m.controlInject)
 	mux.HandleFunc("DELETE /_sim/faults/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -195,7 +198,7 @@ func (m *Machine) routeControl(mux *http.ServeMux) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET /_sim/{$}", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{"base_urls": BaseURLs("http://" + r.Host), "faults": FaultKinds()})
+		writeJSON(w, http.StatusOK, map[string]any{"base_urls": BaseURLs("http://" + r.Host), "gateway_paths": GatewayURLs(""), "faults": FaultKinds()})
 	})
 }
 

@@ -6,13 +6,22 @@
 // what BSS says, report to BOS, get configured by CFS, shut down when asked, and
 // do all of it badly when a [Fault] says so.
 //
+// [Machine.Gateway] is the way in from outside of the mesh, with bearer tokens;
+// [Machine.Service] serves one service alone, and [Machine.Refusing] tells when the
+// address of one is to be closed.
+//
 // Every duration of the hardware, of PCS and of CFS is divided by Config.Speed.
 // Speed 0 is hardware that takes no time: everything that is due happens at once,
 // through the same code. What the machine does depends on the seed, on the
 // requests it gets and on nothing else.
 //
+// The clock runs by itself, or with Config.Manual stands still until
+// [Machine.Advance] or [Machine.AdvanceUntilIdle] moves it: hours of 50,000 nodes are
+// then a matter of seconds, and the same each time. Only what a client of a service
+// sees, such as an injected latency, keeps running on the clock on the wall.
+//
 // One goroutine runs the whole machine from one agenda of events; reports to BOS
 // go through a bounded number of further ones. What is in a report and when it is
 // repeated is decided by package reporter, which real nodes run. Reading order:
-// machine.go, event.go, node.go, boot.go, report.go, then one file per service.
+// machine.go, clock.go, event.go, node.go, boot.go, report.go, then one file per service.
 package fleet

@@ -8,9 +8,10 @@ import (
 // event is one thing that will happen to the machine. Events at the same time
 // happen in the order in which they were scheduled.
 type event struct {
-	at  time.Duration // since the start of the machine
-	seq uint64
-	fn  func() // runs with the machine locked
+	at     time.Duration // since the start of the machine
+	seq    uint64
+	steady bool   // nobody waits for it: it goes on for ever, or only ends something
+	fn     func() // runs with the machine locked
 }
 
 // agenda is a min-heap of events. One goroutine drains it for the whole machine,
@@ -18,6 +19,7 @@ type event struct {
 type agenda struct {
 	events []event
 	seq    uint64
+	busy   int // events that are not steady
 }
 
 func (e event) before(o event) bool {
@@ -25,9 +27,12 @@ func (e event) before(o event) bool {
 }
 
 // push adds an event and reports whether it is now the next one.
-func (a *agenda) push(at time.Duration, fn func()) bool {
+func (a *agenda) push(at time.Duration, steady bool, fn func()) bool {
 	a.seq++
-	a.events = append(a.events, event{at, a.seq, fn})
+	if !steady {
+		a.busy++
+	}
+	a.events = append(a.events, event{at, a.seq, steady, fn})
 	i := len(a.events) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
@@ -43,6 +48,9 @@ func (a *agenda) push(at time.Duration, fn func()) bool {
 // pop removes the next event; there must be one.
 func (a *agenda) pop() event {
 	first, last := a.events[0], len(a.events)-1
+	if !first.steady {
+		a.busy--
+	}
 	a.events[0] = a.events[last]
 	a.events[last] = event{}
 	a.events = a.events[:last]
@@ -61,9 +69,6 @@ func (a *agenda) pop() event {
 	}
 }
 
-// now is the time since the machine was made.
-func (m *Machine) now() time.Duration { return time.Since(m.epoch) }
-
 // scaled turns a duration of the machine into one of the clock on the wall.
 func (m *Machine) scaled(d time.Duration) time.Duration {
 	if m.speed == 0 || d <= 0 {
@@ -79,8 +84,14 @@ func (m *Machine) pause(d, floor time.Duration) time.Duration {
 }
 
 // at schedules fn at a time since the start of the machine. m.mu is held.
-func (m *Machine) at(t time.Duration, fn func()) {
-	if m.agenda.push(t, fn) {
+func (m *Machine) at(t time.Duration, fn func()) { m.schedule(t, false, fn) }
+
+// steadily is at for what does not count as work: it repeats for ever, or is the
+// edge of a fault. m.mu is held.
+func (m *Machine) steadily(t time.Duration, fn func()) { m.schedule(t, true, fn) }
+
+func (m *Machine) schedule(t time.Duration, steady bool, fn func()) {
+	if m.agenda.push(t, steady, fn) {
 		select {
 		case m.wake <- struct{}{}:
 		default:
@@ -102,8 +113,13 @@ func (m *Machine) afterNode(n *node, d time.Duration, fn func()) {
 	})
 }
 
-// loop runs events as they fall due, until ctx ends.
+// loop runs events as they fall due, until ctx ends. On a manual clock it is
+// Advance that does.
 func (m *Machine) loop(ctx context.Context) {
+	if m.manual {
+		<-ctx.Done()
+		return
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -16,7 +16,8 @@ import (
 //
 // A node fault hits Nodes, or the given Fraction of all nodes (rounded up, chosen
 // by seed), or every node when both are empty. A service fault hits Service, or
-// every service when that is empty. Durations in Value that are the hardware's
+// every service when that is empty; the gateway and its token endpoint have faults
+// of their own only. Durations in Value that are the hardware's
 // (soft_off_slow, reporter_delay …) run on the clock of the machine and are divided
 // by its speed; After, For and what a client of a service sees (latency,
 // retry_after) run on the wall clock.
@@ -25,7 +26,8 @@ type Fault struct {
 	Kind        string        // see [FaultKinds]
 	Nodes       []string      // xnames
 	Fraction    float64       // of all nodes, 0 to 1
-	Service     string        // hsm, pcs, capmc, cfs, bss, ims, s3 or tapms
+	Service     string        // hsm, pcs, capmc, cfs, bss, ims, s3 or tapms; gateway or auth
+	Methods     []string      // of requests to a service; none means all
 	Probability float64       // of taking effect each time; 0 means always
 	Count       int           // times it takes effect, per node or service; 0 means no limit
 	After       time.Duration // until it starts
@@ -40,6 +42,7 @@ type faultJSON struct {
 	Nodes       []string `json:"nodes,omitempty"`
 	Fraction    float64  `json:"fraction,omitempty"`
 	Service     string   `json:"service,omitempty"`
+	Methods     []string `json:"methods,omitempty"`
 	Probability float64  `json:"probability,omitempty"`
 	Count       int      `json:"count,omitempty"`
 	After       string   `json:"after,omitempty"`
@@ -49,7 +52,7 @@ type faultJSON struct {
 
 // MarshalJSON writes durations as text, such as "1m30s".
 func (f Fault) MarshalJSON() ([]byte, error) {
-	j := faultJSON{f.ID, f.Kind, f.Nodes, f.Fraction, f.Service, f.Probability, f.Count, "", "", f.Value}
+	j := faultJSON{f.ID, f.Kind, f.Nodes, f.Fraction, f.Service, f.Methods, f.Probability, f.Count, "", "", f.Value}
 	if f.After != 0 {
 		j.After = f.After.String()
 	}
@@ -65,7 +68,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*f = Fault{ID: j.ID, Kind: j.Kind, Nodes: j.Nodes, Fraction: j.Fraction, Service: j.Service, Probability: j.Probability, Count: j.Count, Value: j.Value}
+	*f = Fault{ID: j.ID, Kind: j.Kind, Nodes: j.Nodes, Fraction: j.Fraction, Service: j.Service, Methods: j.Methods, Probability: j.Probability, Count: j.Count, Value: j.Value}
 	for _, d := range []struct {
 		name string
 		text string
@@ -86,14 +89,19 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 // Services are the names of the simulated services.
 func Services() []string { return []string{"hsm", "pcs", "capmc", "cfs", "bss", "ims", "s3", "tapms"} }
 
+// faultTargets are what a service fault can be about.
+func faultTargets() []string { return append(Services(), gateway, keycloak) }
+
 // activeFault is a fault in the machine.
 type activeFault struct {
 	Fault
 	duration, upTo time.Duration // Value, where it is a duration or a span
 	number         int           // Value, where it is a number
 	targets        []*node
-	from, to       time.Duration // of the machine's wall clock; to 0 is for ever
-	used           map[*node]int // times it took effect; nil key for a service
+	delay          time.Duration        // until it starts: After, and what the kind adds to it
+	from, to       time.Duration        // of the machine's wall clock; to 0 is for ever
+	used           map[*node]int        // times it took effect; nil key for a service
+	seen           map[string]time.Time // tokens without a date, and when they were first used
 }
 
 // check validates f and fills in the parsed value.
@@ -143,13 +151,26 @@ func (f *activeFault) check() error {
 		return fmt.Errorf("fault %s is about nodes, not about service %q", f.Kind, f.Service)
 	case k.service != "" && (len(f.Nodes) > 0 || f.Fraction > 0):
 		return fmt.Errorf("fault %s is about a service, not about nodes", f.Kind)
-	case k.service == "any" && f.Service != "" && !slices.Contains(Services(), f.Service):
-		return fmt.Errorf("fault %s: service %q, want one of %s", f.Kind, f.Service, strings.Join(Services(), ", "))
+	case k.service == "any" && f.Service != "" && !slices.Contains(faultTargets(), f.Service):
+		return fmt.Errorf("fault %s: service %q, want one of %s", f.Kind, f.Service, strings.Join(faultTargets(), ", "))
+	case f.Service == gateway && slices.Contains(bodyFaults, f.Kind):
+		return fmt.Errorf("fault %s: the gateway passes bodies on as they are", f.Kind)
+	case f.Service == gateway && f.Kind == "require_auth" && f.Value == "on":
+		return errors.New("fault require_auth: the gateway wants a token anyway; the value may be off")
+	case f.Service != gateway && f.Service != "" && f.Kind == "require_auth" && f.Value == "off":
+		return errors.New("fault require_auth: only the gateway can do without a token")
+	case len(f.Methods) > 0 && k.service != "any":
+		return fmt.Errorf("fault %s has no methods", f.Kind)
 	case k.service != "" && k.service != "any" && f.Service != "" && f.Service != k.service:
 		return fmt.Errorf("fault %s is about service %s, not %q", f.Kind, k.service, f.Service)
 	}
 	if k.service != "" && k.service != "any" {
 		f.Service = k.service
+	}
+	for i, method := range f.Methods {
+		if f.Methods[i] = strings.ToUpper(method); !slices.Contains(httpMethods, f.Methods[i]) {
+			return fmt.Errorf("fault %s: method %q, want some of %s", f.Kind, method, strings.Join(httpMethods, ", "))
+		}
 	}
 	if f.Kind == "error_rate" && (f.number < 400 || f.number > 599) {
 		return fmt.Errorf("fault error_rate: value %d, want a status from 400 to 599", f.number)
@@ -160,13 +181,17 @@ func (f *activeFault) check() error {
 	return nil
 }
 
+// httpMethods are those that a service answers.
+var httpMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
+
 // ErrNoFault says that there is no fault of that id.
 var ErrNoFault = errors.New("no such fault")
 
 // Inject adds a fault and returns its id. It fails on an unknown kind or node, a
 // value that does not fit, and an id that is taken.
 func (m *Machine) Inject(f Fault) (string, error) {
-	a := &activeFault{Fault: f, used: map[*node]int{}}
+	f.Methods = slices.Clone(f.Methods)
+	a := &activeFault{Fault: f, used: map[*node]int{}, seen: map[string]time.Time{}}
 	if err := a.check(); err != nil {
 		return "", err
 	}
@@ -184,7 +209,11 @@ func (m *Machine) Inject(f Fault) (string, error) {
 			return "", err
 		}
 	}
-	a.from = m.now() + a.After
+	a.delay = a.After
+	if a.Kind == "locked_at" {
+		a.delay += m.scaled(a.duration)
+	}
+	a.from = m.now() + a.delay
 	if a.For > 0 {
 		a.to = a.from + a.For
 	}
@@ -192,13 +221,13 @@ func (m *Machine) Inject(f Fault) (string, error) {
 	for _, n := range a.targets {
 		n.faults = append(n.faults, a)
 	}
-	if a.After > 0 {
-		m.at(a.from, func() { m.begin(a) })
+	if a.delay > 0 {
+		m.steadily(a.from, func() { m.begin(a) })
 	} else {
 		m.begin(a)
 	}
 	if a.to > 0 {
-		m.at(a.to, func() { m.remove(a) })
+		m.steadily(a.to, func() { m.remove(a) })
 	}
 	return a.ID, nil
 }
@@ -253,7 +282,7 @@ func (m *Machine) begin(a *activeFault) {
 
 // flap lets PCS notice each change of a flapping management controller.
 func (m *Machine) flap(a *activeFault) {
-	m.after(m.pause(a.duration, retryFloor), func() {
+	m.steadily(m.now()+m.pause(a.duration, retryFloor), func() {
 		if slices.Contains(m.faults, a) {
 			m.faultEdge(a)
 			m.flap(a)
@@ -266,7 +295,7 @@ func (m *Machine) flap(a *activeFault) {
 func (m *Machine) strike(a *activeFault, n *node) {
 	u := m.chance(n, a.ID+strconv.Itoa(a.used[n])+a.Kind)
 	wait := time.Duration(-math.Log(1-u) * float64(a.duration))
-	m.after(m.pause(wait, retryFloor), func() {
+	m.steadily(m.now()+m.pause(wait, retryFloor), func() {
 		if !slices.Contains(m.faults, a) || a.Count > 0 && a.used[n] >= a.Count {
 			return
 		}
@@ -282,11 +311,26 @@ func (m *Machine) strike(a *activeFault, n *node) {
 	})
 }
 
+// Refusing reports whether a service, or the gateway, refuses connections now: during
+// an outage of mode refuse that spares no request. Whoever serves it at an address of
+// its own closes that address meanwhile; at an address that services share, requests
+// break the connection instead. The channel is closed when the answer may have changed.
+func (m *Machine) Refusing(service string) (refusing bool, changed <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.faults, func(a *activeFault) bool {
+		every := a.Probability == 0 && a.Count == 0 && len(a.Methods) == 0
+		return a.Kind == "outage" && a.Value == "refuse" && every && a.isAbout(service, "") && m.active(a)
+	}), m.faultsChanged
+}
+
 // faultEdge lets PCS look again at nodes whose fault came or went. m.mu is held.
 func (m *Machine) faultEdge(a *activeFault) {
 	for _, n := range a.targets {
 		m.dirty(n)
 	}
+	close(m.faultsChanged)
+	m.faultsChanged = make(chan struct{})
 	m.faultsOf = map[string]bool{}
 	for _, f := range m.faults {
 		m.faultsOf[f.Kind] = true
@@ -332,7 +376,7 @@ func (m *Machine) Faults() []Fault {
 }
 
 // active reports whether the time of the fault has come.
-func (m *Machine) active(a *activeFault) bool { return a.After == 0 || m.now() >= a.from }
+func (m *Machine) active(a *activeFault) bool { return a.delay == 0 || m.now() >= a.from }
 
 // has returns the fault of that kind which a node has now: one that is a lasting
 // property. Its probability is decided once per boot of the node. m.mu is held.
@@ -368,11 +412,16 @@ func (m *Machine) hit(n *node, kind, value string) bool {
 // serviceFault returns the fault of that kind that a service shows to this
 // request. m.mu is held.
 func (m *Machine) serviceFault(service, kind string) *activeFault {
+	return m.requestFault(service, kind, "")
+}
+
+// requestFault is serviceFault for a request of that method. m.mu is held.
+func (m *Machine) requestFault(service, kind, method string) *activeFault {
 	if !m.faultsOf[kind] {
 		return nil
 	}
 	for _, a := range m.faults {
-		if a.Kind != kind || a.Service != "" && a.Service != service || !m.active(a) || a.Count > 0 && a.used[nil] >= a.Count {
+		if a.Kind != kind || !a.isAbout(service, method) || !m.active(a) || a.Count > 0 && a.used[nil] >= a.Count {
 			continue
 		}
 		perItem := kind == "drop_items" || kind == "dup_items"
@@ -383,6 +432,13 @@ func (m *Machine) serviceFault(service, kind string) *activeFault {
 		return a
 	}
 	return nil
+}
+
+// isAbout reports whether a service fault concerns a request. Without a service it is
+// about all that BOS talks to.
+func (f *activeFault) isAbout(service, method string) bool {
+	inside := service != gateway && service != keycloak
+	return (f.Service == service || f.Service == "" && inside) && (len(f.Methods) == 0 || slices.Contains(f.Methods, method))
 }
 
 // serviceUp reports whether a service answers its neighbours inside the machine.

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -297,6 +298,11 @@ func TestServiceFaults(t *testing.T) {
 		{fault: Fault{Kind: "cfs_v2_only"}, path: "/cfs/v2/components", status: 200, want: x1},
 		{fault: Fault{Kind: "hsm_old_lock_400"}, path: "/hsm/v2/locks/status?type=Node&locked=True", status: 400, want: "Component not found"},
 		{fault: Fault{Kind: "hsm_old_lock_400"}, path: "/hsm/v2/locks/status?type=Node&locked=False", status: 200, want: x0},
+		{fault: Fault{Kind: "require_auth"}, path: "/cfs/v3/components", status: 401, want: "Jwt is missing"},
+		{fault: Fault{Kind: "error_rate", Methods: []string{"post"}}, path: "/hsm/v2/groups", status: 200},
+		{fault: Fault{Kind: "error_rate", Methods: []string{"post"}}, method: "POST", path: "/pcs/power-status", body: `{}`, status: 503},
+		{fault: Fault{Kind: "drop_items", Methods: []string{"POST"}}, path: "/hsm/v2/State/Components", status: 200, want: x0},
+		{fault: Fault{Kind: "header_case", Value: "canonical"}, method: "PUT", path: "/bss/boot/v1/bootparameters", body: `{"hosts":["a"]}`, status: 200, want: "Bss-Referral-Token:["},
 		{fault: Fault{Kind: "header_case", Value: "upper"}, method: "PUT", path: "/bss/boot/v1/bootparameters", body: `{"hosts":["a"]}`, status: 200, want: "Bss-Referral-Token:["},
 		{fault: Fault{Kind: "etag_mismatch"}, method: "HEAD", path: "/s3/boot-images/06901f40-f2a6-4a64-bc26-772a5cc9d321/kernel", status: 200, want: `0123456789abcdef`},
 		{fault: Fault{Kind: "pcs_500_after_execute"}, method: "POST", path: "/pcs/v1/transitions", body: `{"operation":"On","location":[]}`, status: 500},
@@ -408,6 +414,57 @@ func TestLostTransition(t *testing.T) {
 	})
 }
 
+// TestAnswerLost: a transition runs although its caller never gets an answer.
+func TestAnswerLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, Config{Nodes: 1, Faults: []Fault{{Kind: "pcs_500_after_execute", Value: "timeout"}}})
+		defer run(t, m)()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		begin := time.Now()
+		defer func() {
+			if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // what net/http asks for, as it is
+				t.Errorf("the request ended with %v", p)
+			}
+			if waited := time.Since(begin); waited != 20*time.Second || state(t, m, x0).Power != "on" {
+				t.Errorf("after %v: %+v", waited, state(t, m, x0))
+			}
+		}()
+		r := httptest.NewRequest("POST", "/pcs/v1/transitions", strings.NewReader(`{"operation":"On","location":[{"xname":"`+x0+`"}]}`))
+		m.Handler().ServeHTTP(httptest.NewRecorder(), r.WithContext(ctx))
+	})
+}
+
+// TestLockedAt: a node is locked from a moment on, on the clock of the machine.
+func TestLockedAt(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 2, Speed: 10, Manual: true, Faults: []Fault{{Kind: "locked_at", Nodes: []string{x0}, Value: "10m"}}})
+	defer run(t, m)()
+	const locked = "/hsm/v2/locks/status?type=Node&locked=True"
+	advance(t, m, time.Minute-1)
+	if got := ids(t, m, "GET", locked, ""); len(got) != 0 {
+		t.Errorf("locked before: %v", got)
+	}
+	advance(t, m, 1)
+	if got := ids(t, m, "GET", locked, ""); !slices.Equal(got, []string{x0}) {
+		t.Errorf("locked after: %v", got)
+	}
+}
+
+// TestMissingFromPCS: a node that is not in the map of PCS has an entry that says so,
+// unless it is missing altogether.
+func TestMissingFromPCS(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 3, Faults: []Fault{{Kind: "pcs_missing", Nodes: []string{x0}}, {Kind: "pcs_missing", Nodes: []string{x1}, Value: "answer"}}})
+	var a struct{ Status []powerStatus }
+	want(t, m, "POST", "/pcs/v1/power-status", `{"xname":["`+x0+`","`+x1+`","x1000c0s0b1n0"]}`, 200, &a)
+	if len(a.Status) != 2 || a.Status[0].Xname != x0 || a.Status[0].Error != "Component not found in component map." || a.Status[0].Power != "" || a.Status[1].Power != "off" {
+		t.Errorf("%+v", a.Status)
+	}
+	want(t, m, "POST", "/pcs/v1/power-status", `{}`, 200, &a)
+	if len(a.Status) != 1 {
+		t.Errorf("all that PCS knows: %+v", a.Status)
+	}
+}
+
 // TestPCSWithoutHSM: a transition needs HSM, the cache does not.
 func TestPCSWithoutHSM(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -440,20 +497,26 @@ func TestSampleInterval(t *testing.T) {
 
 func TestParseFault(t *testing.T) {
 	for in, want := range map[string]Fault{
-		"reporter_dead":                 {Kind: "reporter_dead"},
-		"kernel_panic:0.1":              {Kind: "kernel_panic", Fraction: 0.1},
-		"kernel_panic:25%":              {Kind: "kernel_panic", Fraction: 0.25},
-		"kernel_panic:" + x0 + "," + x1: {Kind: "kernel_panic", Nodes: []string{x0, x1}},
-		"soft_off_slow:" + x0 + ":5m":   {Kind: "soft_off_slow", Nodes: []string{x0}, Value: "5m"},
-		"soft_off_slow:5m":              {Kind: "soft_off_slow", Value: "5m"},
-		"soft_off_slow:0.5:5m@0.3":      {Kind: "soft_off_slow", Fraction: 0.5, Value: "5m", Probability: 0.3},
-		"power_on_fails:transport":      {Kind: "power_on_fails", Value: "transport"},
-		"outage:pcs":                    {Kind: "outage", Service: "pcs"},
-		"outage:pcs:502html":            {Kind: "outage", Service: "pcs", Value: "502html"},
-		"outage:blackhole":              {Kind: "outage", Value: "blackhole"},
-		"error_rate:cfs:503@0.2":        {Kind: "error_rate", Service: "cfs", Value: "503", Probability: 0.2},
-		"page_size:10":                  {Kind: "page_size", Value: "10"},
-		"latency::1s-2s":                {Kind: "latency", Value: "1s-2s"},
+		"reporter_dead":                                     {Kind: "reporter_dead"},
+		"kernel_panic:0.1":                                  {Kind: "kernel_panic", Fraction: 0.1},
+		"kernel_panic:25%":                                  {Kind: "kernel_panic", Fraction: 0.25},
+		"kernel_panic:" + x0 + "," + x1:                     {Kind: "kernel_panic", Nodes: []string{x0, x1}},
+		"soft_off_slow:" + x0 + ":5m":                       {Kind: "soft_off_slow", Nodes: []string{x0}, Value: "5m"},
+		"soft_off_slow:5m":                                  {Kind: "soft_off_slow", Value: "5m"},
+		"soft_off_slow:0.5:5m@0.3":                          {Kind: "soft_off_slow", Fraction: 0.5, Value: "5m", Probability: 0.3},
+		"power_on_fails:transport":                          {Kind: "power_on_fails", Value: "transport"},
+		"outage:pcs":                                        {Kind: "outage", Service: "pcs"},
+		"outage:pcs:502html":                                {Kind: "outage", Service: "pcs", Value: "502html"},
+		"outage:blackhole":                                  {Kind: "outage", Value: "blackhole"},
+		"error_rate:cfs:503@0.2":                            {Kind: "error_rate", Service: "cfs", Value: "503", Probability: 0.2},
+		"page_size:10":                                      {Kind: "page_size", Value: "10"},
+		"latency::1s-2s":                                    {Kind: "latency", Value: "1s-2s"},
+		"outage:gateway:refuse":                             {Kind: "outage", Service: "gateway", Value: "refuse"},
+		"expire_tokens_after:5m":                            {Kind: "expire_tokens_after", Value: "5m"},
+		"outage:pcs:refuse,after=10m,for=90s,count=3":       {Kind: "outage", Service: "pcs", Value: "refuse", After: 10 * time.Minute, For: 90 * time.Second, Count: 3},
+		"error_rate:503,methods=POST+patch,probability=0.5": {Kind: "error_rate", Value: "503", Methods: []string{"POST", "patch"}, Probability: 0.5},
+		"kernel_panic:" + x0 + "," + x1 + ",for=1h":         {Kind: "kernel_panic", Nodes: []string{x0, x1}, For: time.Hour},
+		"reporter_wrong_token:" + x0 + ":a=1,b=2":           {Kind: "reporter_wrong_token", Nodes: []string{x0}, Value: "a=1,b=2"},
 	} {
 		got, err := ParseFault(in)
 		if d := cmp.Diff(want, got); err != nil || d != "" {
@@ -465,6 +528,7 @@ func TestParseFault(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
+		"outage,for=ever": `for: "ever" is neither`, "outage,count=1.5": `count: "1.5"`,
 		"": "unknown fault", "gremlins": "known are arch_mismatch, auth_401,", "error_rate:cfs:503@often": `probability "often" is not a number`,
 	} {
 		if _, err := ParseFault(in); err == nil || !strings.Contains(err.Error(), want) {
@@ -496,6 +560,12 @@ func TestInjectErrors(t *testing.T) {
 		{Fault{Kind: "outage", Nodes: []string{x0}}, "about a service"},
 		{Fault{Kind: "page_loop", Service: "hsm"}, "about service cfs"},
 		{Fault{Kind: "error_rate", Value: "200"}, "status from 400 to 599"},
+		{Fault{Kind: "error_rate", Methods: []string{"FETCH"}}, `method "FETCH", want some of GET`},
+		{Fault{Kind: "page_loop", Methods: []string{"GET"}}, "has no methods"},
+		{Fault{Kind: "malformed", Service: "gateway"}, "passes bodies on"},
+		{Fault{Kind: "deny_xname_mismatch", Service: "bss"}, "about service gateway"},
+		{Fault{Kind: "require_auth", Service: "gateway"}, "may be off"},
+		{Fault{Kind: "require_auth", Service: "hsm", Value: "off"}, "only the gateway"},
 	} {
 		if _, err := m.Inject(tc.fault); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: %v, want %q", tc.fault, err, tc.want)

@@ -11,17 +11,14 @@ import (
 // answer fills a with what the service answers, given the faults it has. It
 // panics with http.ErrAbortHandler where a fault breaks the connection.
 func (m *Machine) answer(service string, h http.Handler, a *answer, w http.ResponseWriter, r *http.Request) {
-	m.mu.Lock()
-	healthy := len(m.faults) == 0
-	m.mu.Unlock()
-	if healthy {
+	if m.healthy() {
 		h.ServeHTTP(a, r)
 		return
 	}
 	if m.refuse(service, a, w, r) {
 		return
 	}
-	bend := m.benders(service)
+	bend := m.benders(service, r.Method)
 	h.ServeHTTP(a, r)
 	a.WriteHeader(http.StatusOK)
 	if len(bend) > 0 {
@@ -30,6 +27,13 @@ func (m *Machine) answer(service string, h http.Handler, a *answer, w http.Respo
 	for _, f := range bend {
 		m.bend(f, a, w, r)
 	}
+}
+
+// healthy reports whether the machine has no fault at all.
+func (m *Machine) healthy() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.faults) == 0
 }
 
 // wait lets d pass on the wall clock; it is false when the caller has gone or the
@@ -46,11 +50,11 @@ func (m *Machine) wait(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-// faultNow is serviceFault with the lock taken.
-func (m *Machine) faultNow(service, kind string) *activeFault {
+// faultNow is requestFault with the lock taken.
+func (m *Machine) faultNow(service, kind string, r *http.Request) *activeFault {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.serviceFault(service, kind)
+	return m.requestFault(service, kind, r.Method)
 }
 
 // abort breaks the connection.
@@ -59,11 +63,11 @@ func abort() { panic(http.ErrAbortHandler) }
 // refuse applies the faults that keep a request from the service; it is true when
 // the request has been answered.
 func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *http.Request) bool {
-	if f := m.faultNow(service, "outage"); f != nil {
+	if f := m.faultNow(service, "outage", r); f != nil {
 		m.outage(f.Value, a, w, r)
 		return true
 	}
-	if f := m.faultNow(service, "latency"); f != nil {
+	if f := m.faultNow(service, "latency", r); f != nil {
 		m.mu.Lock()
 		d := f.duration + time.Duration(m.rand.Float64()*float64(f.upTo-f.duration))
 		m.mu.Unlock()
@@ -71,7 +75,10 @@ func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *ht
 			abort()
 		}
 	}
-	if f := m.faultNow(service, "auth_401"); f != nil {
+	if f := m.faultNow(service, "require_auth", r); f != nil && f.Value == "on" && !m.authorised(service, a, r) {
+		return true
+	}
+	if f := m.faultNow(service, "auth_401", r); f != nil {
 		m.mu.Lock()
 		late := f.used[nil] > f.number
 		m.mu.Unlock()
@@ -80,28 +87,28 @@ func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *ht
 			return true
 		}
 	}
-	if f := m.faultNow(service, "max_url"); f != nil && len(r.URL.RequestURI()) > f.number {
+	if f := m.faultNow(service, "max_url", r); f != nil && len(r.URL.RequestURI()) > f.number {
 		problemf(a, http.StatusRequestURITooLong, "request line longer than %d bytes", f.number)
 		return true
 	}
-	if f := m.faultNow(service, "max_body"); f != nil && r.ContentLength > int64(f.number) {
+	if f := m.faultNow(service, "max_body", r); f != nil && r.ContentLength > int64(f.number) {
 		problemf(a, http.StatusRequestEntityTooLarge, "body longer than %d bytes", f.number)
 		return true
 	}
-	if f := m.faultNow(service, "retry_after"); f != nil {
+	if f := m.faultNow(service, "retry_after", r); f != nil {
 		a.Header().Set("Retry-After", strconv.Itoa(f.number))
 		problem(a, http.StatusServiceUnavailable, "try again later")
 		return true
 	}
-	if f := m.faultNow(service, "error_rate"); f != nil {
+	if f := m.faultNow(service, "error_rate", r); f != nil {
 		problem(a, f.number, "simulated error")
 		return true
 	}
 	return false
 }
 
-// outage is a request to a service that is down. A refused connection can only be
-// shown as one that breaks: the address is shared with the other services.
+// outage is a request to a service that is down. At an address that services share a
+// refused connection can only be shown as one that breaks; see [Machine.Refusing].
 func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	switch mode {
@@ -130,14 +137,16 @@ func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.
 	}
 }
 
-// benders returns the faults that change an answer, in the order of their
-// application.
-func (m *Machine) benders(service string) []*activeFault {
+// bodyFaults are the kinds that change an answer, in the order of their application.
+var bodyFaults = []string{"latency_per_item", "null_collections", "drop_items", "dup_items", "reorder", "malformed", "empty_body", "bandwidth", "truncate_body"}
+
+// benders returns the faults that change an answer to a request.
+func (m *Machine) benders(service, method string) []*activeFault {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []*activeFault
-	for _, kind := range []string{"latency_per_item", "null_collections", "drop_items", "dup_items", "reorder", "malformed", "empty_body", "bandwidth", "truncate_body"} {
-		if f := m.serviceFault(service, kind); f != nil {
+	for _, kind := range bodyFaults {
+		if f := m.requestFault(service, kind, method); f != nil {
 			out = append(out, f)
 		}
 	}

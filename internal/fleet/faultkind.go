@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // valueKind is what the Value of a fault has to be.
@@ -50,13 +51,14 @@ var faultKinds = map[string]faultKind{
 	"bmc_garbage":           {help: "management controller answers nonsense: undefined, available"},
 	"bmc_flaps":             {value: duration, help: "unreachable every other period of this length"},
 	"hsm_locked":            {help: "locked in HSM"},
+	"locked_at":             {value: duration, help: "locked in HSM after this time, on the clock of the machine"},
 	"hsm_reserved_by_other": {help: "somebody else holds the reservation in HSM"},
 	"hsm_disabled":          {help: "disabled in HSM"},
 	"hsm_missing":           {help: "unknown to HSM and so to PCS"},
 	"hsm_empty":             {help: "state Empty in HSM, unknown to PCS"},
 	"hsm_no_arch":           {help: "no Arch in HSM"},
 	"arch_mismatch":         {oneOf: []string{"ARM", "X86", "Other", "UNKNOWN"}, help: "HSM reports this Arch"},
-	"pcs_missing":           {help: "unknown to PCS"},
+	"pcs_missing":           {oneOf: []string{"entry", "answer"}, help: "not in the component map of PCS: an entry with an error; or left out of the answer"},
 	"no_soft_off_support":   {help: "PCS offers no Soft-Off for the node"},
 	"cfs_missing":           {help: "unknown to CFS"},
 	"cfs_fail":              {value: number, deflt: "1", help: "this many configuration sessions fail; 0 is all"},
@@ -81,25 +83,47 @@ var faultKinds = map[string]faultKind{
 	"max_url":               {service: "any", value: number, help: "414 for longer request lines"},
 	"max_body":              {service: "any", value: number, help: "413 for longer bodies"},
 	"retry_after":           {service: "any", value: number, help: "503 with Retry-After of this many seconds"},
+	"require_auth":          {service: "any", oneOf: []string{"on", "off"}, help: "on: services want a bearer token inside the mesh, too; off: the gateway wants none"},
+	"expire_tokens_after":   {service: gateway, value: duration, help: "401 for a token that is older; new ones say so"},
+	"deny_xname_mismatch":   {service: gateway, help: "403 when a node's token comes with the path of another component"},
 	"auth_401":              {service: "any", value: number, deflt: "0", help: "401 after this many requests"},
 	"page_size":             {service: "cfs", value: number, help: "largest page of components"},
 	"page_loop":             {service: "cfs", help: "next page is always the same one"},
 	"cfs_v2_only":           {service: "cfs", help: "no v3 API"},
-	"header_case":           {service: "bss", oneOf: []string{"lower", "upper"}, help: "spelling of the BSS-Referral-Token header"},
+	"header_case":           {service: "bss", oneOf: []string{"lower", "upper", "canonical"}, help: "spelling of the BSS-Referral-Token header"},
 	"no_referral_token":     {service: "bss", help: "no BSS-Referral-Token header"},
 	"bss_partial_write":     {service: "bss", value: number, help: "storage fails after this many hosts"},
 	"hsm_old_lock_400":      {service: "hsm", help: "lock status answers 400 when nothing matches"},
-	"pcs_sample_interval":   {service: "pcs", value: duration, help: "power states are sampled this often (default 30s)"},
+	"pcs_sample_interval":   {service: "pcs", value: duration, help: "power states are sampled this often instead of every 30s"},
 	"pcs_accept_then_lose":  {service: "pcs", help: "transitions are accepted and never run"},
-	"pcs_500_after_execute": {service: "pcs", help: "transitions run, the caller gets a 500"},
+	"pcs_500_after_execute": {service: "pcs", oneOf: []string{"500", "timeout"}, help: "transitions run, the caller gets a 500 or no answer"},
 	"etag_mismatch":         {service: "s3", help: "HEAD answers another ETag"},
 }
 
-// FaultKinds lists the kinds of faults with one line each, ordered by name.
+// FaultKinds lists the kinds of faults with one line each, ordered by name: what a
+// fault does, and which values it takes. Of several the first is the default.
 func FaultKinds() []string {
 	lines := make([]string, 0, len(faultKinds))
 	for _, name := range slices.Sorted(maps.Keys(faultKinds)) {
-		lines = append(lines, fmt.Sprintf("%-22s %s", name, faultKinds[name].help))
+		k := faultKinds[name]
+		line := fmt.Sprintf("%-22s %s", name, k.help)
+		if values := k.values(); values != "" {
+			line += " (" + values + ")"
+		}
+		lines = append(lines, line)
 	}
 	return lines
+}
+
+// values describes the values that a fault takes; empty when it takes none.
+func (k faultKind) values() string {
+	switch {
+	case k.oneOf != nil:
+		return strings.Join(k.oneOf, ", ")
+	case k.deflt != "":
+		return "number, default " + k.deflt
+	}
+	return map[valueKind]string{
+		optionalText: "text, or none", text: "text", duration: "duration such as 90s", durationSpan: "duration or span such as 1s-3s", number: "number",
+	}[k.value]
 }

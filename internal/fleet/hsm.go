@@ -135,7 +135,9 @@ func (m *Machine) record(n *node) hsmComponent {
 	return c
 }
 
-func (m *Machine) lockedNode(n *node) bool { return n.locked || m.has(n, "hsm_locked") != nil }
+func (m *Machine) lockedNode(n *node) bool {
+	return n.locked || m.has(n, "hsm_locked") != nil || m.has(n, "locked_at") != nil
+}
 
 // components returns the records that a filter lets through. m.mu is held.
 func (m *Machine) components(f *hsmFilter) []hsmComponent {

@@ -18,13 +18,13 @@ const maxBody = 64 << 20
 
 // Call is one request that a service answered.
 type Call struct {
-	Time    time.Time `json:"time"`
+	Time    time.Time `json:"time"` // on the clock of the machine
 	Service string    `json:"service"`
 	Method  string    `json:"method"`
 	Path    string    `json:"path"`   // with the query; cut after 256 bytes
 	Items   int       `json:"items"`  // nodes, hosts, components … it was about
 	Status  int       `json:"status"` // 0: the connection was broken
-	Millis  float64   `json:"ms"`
+	Millis  float64   `json:"ms"`     // on the wall clock
 }
 
 // Bounds of the request log.
@@ -107,26 +107,37 @@ func about(w http.ResponseWriter, items int) {
 	}
 }
 
+// newAnswer makes the answer to a request, which can be recorded once.
+func (m *Machine) newAnswer(service string, r *http.Request) *answer {
+	at, start := m.time(), time.Now()
+	a := &answer{header: http.Header{}}
+	a.record = sync.OnceFunc(func() {
+		uri := r.URL.RequestURI()
+		c := Call{at, service, r.Method, uri[:min(len(uri), maxCallPath)], a.items, a.status, float64(time.Since(start).Microseconds()) / 1000}
+		m.mu.Lock()
+		m.calls.add(c)
+		m.count.requests[callKey{service, a.status}]++
+		m.mu.Unlock()
+	})
+	return a
+}
+
+// send sends the answer, and records it before the client can see it.
+func (a *answer) send(w http.ResponseWriter) {
+	a.WriteHeader(http.StatusOK)
+	a.record()
+	a.begin(w, a.body.Len())
+	_, _ = w.Write(a.body.Bytes())
+}
+
 // serve wraps a service in its faults and in the call log.
 func (m *Machine) serve(service string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		a := &answer{header: http.Header{}}
-		a.record = sync.OnceFunc(func() {
-			uri := r.URL.RequestURI()
-			c := Call{start.UTC(), service, r.Method, uri[:min(len(uri), maxCallPath)], a.items, a.status, float64(time.Since(start).Microseconds()) / 1000}
-			m.mu.Lock()
-			m.calls.add(c)
-			m.count.requests[callKey{service, a.status}]++
-			m.mu.Unlock()
-		})
+		a := m.newAnswer(service, r)
 		defer a.record() // when the connection is broken
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		m.answer(service, h, a, w, r)
-		a.WriteHeader(http.StatusOK)
-		a.record()
-		a.begin(w, a.body.Len())
-		w.Write(a.body.Bytes())
+		a.send(w)
 	})
 }
 

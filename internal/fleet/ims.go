@@ -37,7 +37,7 @@ const bootBucket = "boot-images"
 
 // seedImages makes the images that every machine has: two of a kind, so that one
 // can be booted and the other rebooted to, one for UANs and one for ARM.
-func seedImages() (ims, s3) {
+func seedImages(when time.Time) (ims, s3) {
 	i := ims{images: map[string]*Image{}, deleted: map[string]*Image{}}
 	store := newS3()
 	for _, seed := range []struct{ id, name, arch string }{
@@ -48,7 +48,7 @@ func seedImages() (ims, s3) {
 	} {
 		i.images[seed.id] = &Image{
 			ID: seed.id, Created: "2025-01-01T10:00:00.000000", Name: seed.name, Arch: seed.arch,
-			Link: store.seedImage(seed.id, seed.name), Metadata: map[string]string{},
+			Link: store.seedImage(seed.id, seed.name, when), Metadata: map[string]string{},
 		}
 	}
 	return i, store
@@ -56,14 +56,14 @@ func seedImages() (ims, s3) {
 
 // seedImage stores the five objects of an image and returns the link to its
 // manifest.
-func (s *s3) seedImage(id, name string) *Link {
+func (s *s3) seedImage(id, name string, when time.Time) *Link {
 	type artifact struct {
 		Type string `json:"type"`
 		MD5  string `json:"md5"`
 		Link Link   `json:"link"`
 	}
 	put := func(file, content, parts string) artifact {
-		o := s.put(bootBucket, id+"/"+file, []byte(content))
+		o := s.put(bootBucket, id+"/"+file, []byte(content), when)
 		md5 := o.etag
 		o.etag += parts // of a multipart upload
 		return artifact{MD5: md5, Link: Link{Path: "s3://" + bootBucket + "/" + id + "/" + file, ETag: o.etag, Type: "s3"}}
@@ -79,7 +79,7 @@ func (s *s3) seedImage(id, name string) *Link {
 	if err != nil {
 		panic(err) // strings always marshal
 	}
-	o := s.put(bootBucket, id+"/manifest.json", manifest)
+	o := s.put(bootBucket, id+"/manifest.json", manifest, when)
 	return &Link{Path: "s3://" + bootBucket + "/" + id + "/manifest.json", ETag: o.etag, Type: "s3"}
 }
 
@@ -170,7 +170,7 @@ func (m *Machine) imageCreate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	img := &Image{
-		ID: m.newID(), Created: time.Now().UTC().Format("2006-01-02T15:04:05.000000"), Name: body.Name, Link: body.Link,
+		ID: m.newID(), Created: m.time().Format("2006-01-02T15:04:05.000000"), Name: body.Name, Link: body.Link,
 		Arch: cmp.Or(body.Arch, "x86_64"), Metadata: map[string]string{},
 	}
 	if body.Metadata != nil {

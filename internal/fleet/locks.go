@@ -34,13 +34,13 @@ func (m *Machine) reserve(n *node, d time.Duration) (*reservation, string) {
 	case m.reservedNode(n):
 		return nil, "Reserved"
 	}
-	n.reservation = newReservation(n, d)
+	n.reservation = newReservation(n, m.time(), d)
 	return n.reservation, ""
 }
 
-func newReservation(n *node, d time.Duration) *reservation {
+func newReservation(n *node, now time.Time, d time.Duration) *reservation {
 	r := &reservation{
-		key: n.spec.Xname + ":rk:" + uuid.NewString(), deputy: n.spec.Xname + ":dk:" + uuid.NewString(), created: time.Now().UTC(),
+		key: n.spec.Xname + ":rk:" + uuid.NewString(), deputy: n.spec.Xname + ":dk:" + uuid.NewString(), created: now,
 	}
 	if d > 0 {
 		r.expires = r.created.Add(d)
@@ -51,7 +51,7 @@ func newReservation(n *node, d time.Duration) *reservation {
 // reservedNode reports whether somebody holds the node; it drops a reservation
 // whose time is over. m.mu is held.
 func (m *Machine) reservedNode(n *node) bool {
-	if r := n.reservation; r != nil && !r.expires.IsZero() && !time.Now().Before(r.expires) {
+	if r := n.reservation; r != nil && !r.expires.IsZero() && !m.time().Before(r.expires) {
 		n.reservation = nil
 	}
 	return n.reservation != nil || m.has(n, "hsm_reserved_by_other") != nil
@@ -101,7 +101,7 @@ func (m *Machine) routeLocks(mux *http.ServeMux, base string) {
 	mux.HandleFunc("POST "+base+"/locks/reservations/release", func(w http.ResponseWriter, r *http.Request) { m.reservationUse(w, r, release) })
 	mux.HandleFunc("POST "+base+"/locks/service/reservations/renew", func(w http.ResponseWriter, r *http.Request) {
 		m.reservationUse(w, r, func(n *node, minutes int) {
-			n.reservation.expires = time.Now().UTC().Add(time.Duration(minutes) * time.Minute)
+			n.reservation.expires = m.time().Add(time.Duration(minutes) * time.Minute)
 		})
 	})
 }
@@ -351,7 +351,7 @@ func (m *Machine) reserveLocked(n *node) string {
 	case m.reservedNode(n):
 		return "Reserved"
 	}
-	n.reservation = newReservation(n, 0)
+	n.reservation = newReservation(n, m.time(), 0)
 	return ""
 }
 

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,10 +30,19 @@ type Config struct {
 	// TokenFile holds the bearer token for reports through BOSURL; it is read for
 	// every report. Empty means that they carry none.
 	TokenFile string
+	// ThroughGateway makes nodes report through [Machine.Gateway] to BOSURL, with the
+	// token in TokenFile or, without one, with identity tokens of their own. It needs
+	// BOSURL.
+	ThroughGateway bool
 	// Report sends one report instead of an HTTP request to BOSURL. It is called
 	// from up to ReportWorkers goroutines. A status of 2xx ends the node's tries; after
 	// any other, and after an error, it tries again as the real reporter does.
 	Report func(ctx context.Context, xname, token string) (status int, err error)
+	// Manual makes the clock of the machine stand still: time passes, and what is due
+	// happens, in [Machine.Advance] and [Machine.AdvanceUntilIdle] alone. Speed divides
+	// durations as ever.
+	Manual bool
+
 	// ReportWorkers bounds the reports under way; default 64.
 	ReportWorkers int
 
@@ -54,25 +64,32 @@ type Machine struct {
 	seed     uint64
 	speed    float64
 	epoch    time.Time
+	manual   bool
+	elapsed  atomic.Int64 // nanoseconds since epoch, on a manual clock
 	newID    func() string
 	log      *slog.Logger
 	handler  http.Handler
+	gateway  http.Handler
 	services map[string]http.Handler
 
-	mu       sync.Mutex // guards everything below
-	ctx      context.Context
-	stopped  chan struct{} // closed when Run ends
-	wake     chan struct{}
-	agenda   agenda
-	rand     *rand.Rand
-	nodes    []node
-	byXname  map[string]*node
-	reports  reportQueue
-	faults   []*activeFault
-	faultsOf map[string]bool // kinds in faults
-	faultSeq int
-	count    counters
-	calls    callLog
+	advancing sync.Mutex // held by the one who advances a manual clock; taken before mu
+
+	mu            sync.Mutex // guards everything below
+	ctx           context.Context
+	started       chan struct{} // closed when Run begins
+	stopped       chan struct{} // closed when Run ends
+	wake          chan struct{}
+	agenda        agenda
+	rand          *rand.Rand
+	nodes         []node
+	byXname       map[string]*node
+	reports       reportQueue
+	faults        []*activeFault
+	faultsOf      map[string]bool // kinds in faults
+	faultsChanged chan struct{}   // closed, and replaced, when a fault begins or ends
+	faultSeq      int
+	count         counters
+	calls         callLog
 
 	hsm   hsm
 	pcs   pcs
@@ -94,10 +111,11 @@ func New(cfg Config) (*Machine, error) {
 		return nil, fmt.Errorf("speed %v: want 0 or a positive number", cfg.Speed)
 	}
 	m := &Machine{
-		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), newID: cfg.NewID, log: cfg.Log,
-		stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{},
+		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), manual: cfg.Manual, newID: cfg.NewID, log: cfg.Log,
+		started: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
+		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{}, faultsChanged: make(chan struct{}),
 	}
+	m.reports.idle = sync.NewCond(&m.mu)
 	if m.newID == nil {
 		m.newID = uuid.NewString
 	}
@@ -108,13 +126,9 @@ func New(cfg Config) (*Machine, error) {
 	if m.reports.max <= 0 {
 		m.reports.max = defaultReportWorkers
 	}
-	switch {
-	case cfg.Report != nil:
-		m.reports.send = hookReport(cfg.Report)
-	case cfg.BOSURL != "":
-		if m.reports.send, err = httpReport(cfg.BOSURL, cfg.TokenFile, m.reports.max); err != nil {
-			return nil, err
-		}
+	m.route()
+	if err = m.reporting(cfg); err != nil {
+		return nil, err
 	}
 	m.nodes = make([]node, len(inv.Nodes))
 	m.byXname = make(map[string]*node, len(inv.Nodes))
@@ -126,8 +140,8 @@ func New(cfg Config) (*Machine, error) {
 	}
 	m.pcs = newPCS()
 	m.bss = newBSS()
-	m.cfs = newCFS(m.nodes)
-	m.ims, m.s3 = seedImages()
+	m.cfs = newCFS(m.nodes, m.cfsTime())
+	m.ims, m.s3 = seedImages(m.time())
 	if m.hsm, err = newHSM(m, inv, cfg); err != nil {
 		return nil, err
 	}
@@ -142,7 +156,6 @@ func New(cfg Config) (*Machine, error) {
 	m.mu.Lock()
 	m.sweep() // PCS has been running for a while
 	m.mu.Unlock()
-	m.route()
 	return m, nil
 }
 
@@ -170,6 +183,7 @@ func (m *Machine) Run(ctx context.Context) error {
 		return errors.New("the machine has been run before")
 	}
 	m.ctx = ctx
+	close(m.started)
 	m.mu.Unlock()
 	m.loop(ctx)
 	close(m.stopped)

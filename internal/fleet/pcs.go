@@ -123,7 +123,7 @@ func (m *Machine) sample(n *node) {
 	if r.power == n.cached.power && r.management == n.cached.management {
 		return
 	}
-	r.changed = time.Now().UTC().Format(time.RFC3339Nano)
+	r.changed = m.time().Format(time.RFC3339Nano)
 	n.cached = r
 }
 
@@ -245,6 +245,11 @@ func (m *Machine) powerStatusOf(xnames []string) (list []powerStatus, bad []stri
 		if n != nil && m.inPCS(n) {
 			list = append(list, m.statusOf(n))
 			continue
+		}
+		if n != nil {
+			if f := m.has(n, "pcs_missing"); f != nil && f.Value == "answer" {
+				continue
+			}
 		}
 		kind, power := hmsType(x)
 		switch {

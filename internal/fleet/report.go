@@ -2,9 +2,11 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,8 +29,8 @@ const (
 	reportFloorCap = time.Second
 )
 
-// sendReport is one try to report.
-type sendReport func(context.Context, reporter.Report) reporter.Answer
+// sendReport is one try of a node to report.
+type sendReport func(ctx context.Context, xname string, r reporter.Report) reporter.Answer
 
 // reportQueue sends the nodes' reports with a bounded number of goroutines, which
 // exist only while there is something to send.
@@ -37,6 +39,7 @@ type reportQueue struct {
 	max     int
 	queue   []pendingReport
 	running int
+	idle    *sync.Cond // on the lock of the machine: running is 0 again
 	wg      sync.WaitGroup
 }
 
@@ -102,7 +105,11 @@ func (m *Machine) enqueueReport(n *node) {
 func (m *Machine) reportAll() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	defer func() { m.reports.running-- }()
+	defer func() {
+		if m.reports.running--; m.reports.running == 0 {
+			m.reports.idle.Broadcast()
+		}
+	}()
 	for len(m.reports.queue) > 0 && m.ctx.Err() == nil {
 		job := m.reports.queue[0]
 		m.reports.queue = m.reports.queue[1:]
@@ -115,7 +122,7 @@ func (m *Machine) reportAll() {
 		}
 		m.twist(job.n, &r)
 		m.mu.Unlock()
-		answer := m.reports.send(m.ctx, r)
+		answer := m.reports.send(m.ctx, job.n.spec.Xname, r)
 		m.mu.Lock()
 		if job.n.life == job.life && m.ctx.Err() == nil {
 			m.reported(job.n, period, answer)
@@ -145,7 +152,12 @@ func (m *Machine) reported(n *node, period time.Duration, a reporter.Answer) {
 		}
 		n.reported, n.retry = true, nil
 		if period > 0 {
-			m.afterNode(n, wait, func() { m.enqueueReport(n) })
+			life := n.life
+			m.steadily(m.now()+wait, func() {
+				if n.life == life {
+					m.enqueueReport(n)
+				}
+			})
 		}
 		return
 	}
@@ -166,7 +178,7 @@ func (m *Machine) reported(n *node, period time.Duration, a reporter.Answer) {
 
 // hookReport sends reports through Config.Report.
 func hookReport(hook func(ctx context.Context, xname, token string) (int, error)) sendReport {
-	return func(ctx context.Context, r reporter.Report) reporter.Answer {
+	return func(ctx context.Context, _ string, r reporter.Report) reporter.Answer {
 		status, err := hook(ctx, r.ID, r.BSSToken)
 		if err != nil {
 			return reporter.ReadAnswer(nil, err, r.BSSToken)
@@ -175,30 +187,36 @@ func hookReport(hook func(ctx context.Context, xname, token string) (int, error)
 	}
 }
 
-// httpReport sends reports to BOS. The nodes share connections.
-func httpReport(base, tokenFile string, workers int) (sendReport, error) {
-	if !strings.Contains(base, "://") {
-		return nil, fmt.Errorf("BOS URL %q: want http://HOST:PORT or https://HOST/PATH", base)
+// bosURL reads Config.BOSURL.
+func bosURL(text string) (*url.URL, error) {
+	if !strings.Contains(text, "://") {
+		return nil, fmt.Errorf("BOS URL %q: want http://HOST:PORT or https://HOST/PATH", text)
 	}
-	base, err := reporter.BaseURL(base, "", true)
+	base, err := reporter.BaseURL(text, "", true)
 	if err != nil {
 		return nil, fmt.Errorf("BOS URL: %w", err)
 	}
-	tokens := reporter.NoToken
-	if tokenFile != "" {
-		tokens = reporter.TokenFile(tokenFile)
-	}
-	transport := &http.Transport{
+	return url.Parse(base)
+}
+
+// bosTransport makes the connections to BOS that the nodes share.
+func bosTransport(workers int) http.RoundTripper {
+	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: workers, MaxConnsPerHost: workers, IdleConnTimeout: 30 * time.Second,
 	}
-	return func(ctx context.Context, r reporter.Report) reporter.Answer {
-		bearer, err := tokens.Token(ctx, false)
+}
+
+// httpReport sends reports to BOS at base, each with the token that bearer has for
+// the node; it may be empty.
+func httpReport(base string, bearer func(ctx context.Context, xname string) (string, error), transport http.RoundTripper) sendReport {
+	return func(ctx context.Context, xname string, r reporter.Report) reporter.Answer {
+		token, err := bearer(ctx, xname)
 		if err != nil {
 			return reporter.Answer{Outcome: reporter.NoCredentials, Text: err.Error()}
 		}
 		ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 		defer cancel()
-		req, err := r.Request(ctx, base, bearer)
+		req, err := r.Request(ctx, base, token)
 		if err != nil {
 			return reporter.ReadAnswer(nil, err)
 		}
@@ -206,6 +224,42 @@ func httpReport(base, tokenFile string, workers int) (sendReport, error) {
 		if err == nil && reporter.OutcomeOf(resp.StatusCode) == reporter.Accepted {
 			_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // keeps the connection; the content is of no interest
 		}
-		return reporter.ReadAnswer(resp, err, bearer, r.BSSToken)
-	}, nil
+		return reporter.ReadAnswer(resp, err, token, r.BSSToken)
+	}
+}
+
+// reporting sets up how nodes report to BOS, and the gateway's way to it.
+func (m *Machine) reporting(cfg Config) error {
+	if cfg.ThroughGateway && (cfg.BOSURL == "" || cfg.Report != nil) {
+		return errors.New("reports through the gateway need the URL of BOS, and no Report")
+	}
+	var bos *url.URL
+	var transport http.RoundTripper
+	if cfg.BOSURL != "" {
+		var err error
+		if bos, err = bosURL(cfg.BOSURL); err != nil {
+			return err
+		}
+		transport = bosTransport(m.reports.max)
+	}
+	m.routeGateway(bos, transport)
+	bearer := func(ctx context.Context, _ string) (string, error) { return reporter.NoToken.Token(ctx, false) }
+	switch {
+	case cfg.TokenFile != "":
+		bearer = func(ctx context.Context, _ string) (string, error) {
+			return reporter.TokenFile(cfg.TokenFile).Token(ctx, false)
+		}
+	case cfg.ThroughGateway:
+		bearer = func(_ context.Context, xname string) (string, error) { return m.NodeToken(xname) }
+	}
+	switch {
+	case cfg.Report != nil:
+		m.reports.send = hookReport(cfg.Report)
+	case bos == nil:
+	case cfg.ThroughGateway:
+		m.reports.send = httpReport(GatewayURLs("http://gateway")["bos"], bearer, throughGateway{m})
+	default:
+		m.reports.send = httpReport(bos.String(), bearer, transport)
+	}
+	return nil
 }

@@ -27,9 +27,9 @@ type object struct {
 
 func newS3() s3 { return s3{buckets: map[string]map[string]*object{bootBucket: {}}} }
 
-func (s *s3) put(bucket, key string, data []byte) *object {
+func (s *s3) put(bucket, key string, data []byte, when time.Time) *object {
 	sum := md5.Sum(data) //nolint:gosec // the ETag of S3
-	o := &object{data: data, etag: hex.EncodeToString(sum[:]), kind: "application/octet-stream", when: time.Now().UTC()}
+	o := &object{data: data, etag: hex.EncodeToString(sum[:]), kind: "application/octet-stream", when: when}
 	if s.buckets[bucket] == nil {
 		s.buckets[bucket] = map[string]*object{}
 	}
@@ -101,7 +101,7 @@ func (m *Machine) objectPut(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.PathValue("key") != "" {
 		m.mu.Lock()
-		o := m.s3.put(r.PathValue("bucket"), r.PathValue("key"), data)
+		o := m.s3.put(r.PathValue("bucket"), r.PathValue("key"), data, m.time())
 		if kind := r.Header.Get("Content-Type"); kind != "" {
 			o.kind = kind
 		}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -130,15 +131,22 @@ func TestShapes(t *testing.T) {
 			{"GET /tapms/v1alpha3/tenants/nobody", ""},
 			{"POST /tapms/v1alpha3/tenants", `["` + x0 + `"]`},
 			{"GET /tapms/v1alpha1/tenants", ""},
+			{"POST " + tokenPath, ""},
 			{"GET /_sim/nodes", ""},
 			{"GET /_sim/nodes/" + x0, ""},
 			{"GET /_sim/healthz", ""},
+			{"GET /_sim/", ""},
+			{"GET /_sim/clock", ""},
+			{"POST /_sim/clock", `{"advance":"1s"}`},
 			{"POST /_sim/faults", `{"kind":"reporter_dead","nodes":["` + x0 + `"],"for":"1m"}`},
 			{"GET /_sim/faults", ""},
 			{"GET /_sim/calls?service=ims", ""},
 		} {
 			method, path, _ := strings.Cut(c.request, " ")
 			w := call(t, m, method, path, c.body)
+			if path == tokenPath {
+				w = ask(m, method, path, "", url.Values{"grant_type": {"client_credentials"}, "client_id": {"admin-client"}, "client_secret": {"s"}})
+			}
 			var v any
 			if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
 				t.Errorf("%s: %v in %q", c.request, err, w.Body)

@@ -108,10 +108,14 @@ func (m *Machine) transitionCreate(w http.ResponseWriter, r *http.Request) {
 	}
 	m.mu.Lock()
 	lost := m.serviceFault("pcs", "pcs_accept_then_lose") != nil
-	failed := m.serviceFault("pcs", "pcs_500_after_execute") != nil
+	failed := m.serviceFault("pcs", "pcs_500_after_execute")
 	m.submit(tr, lost)
 	m.mu.Unlock()
-	if failed {
+	if failed != nil {
+		if failed.Value == "timeout" {
+			m.wait(r, 24*time.Hour)
+			abort()
+		}
 		problem(w, http.StatusInternalServerError, "error storing transition")
 		return
 	}
@@ -121,7 +125,7 @@ func (m *Machine) transitionCreate(w http.ResponseWriter, r *http.Request) {
 
 func (m *Machine) newTransition(operation string, minutes int) *transition {
 	return &transition{
-		id: m.newID(), operation: operation, minutes: minutes, created: time.Now().UTC(), asked: m.now(), status: "new", started: make(chan struct{}),
+		id: m.newID(), operation: operation, minutes: minutes, created: m.time(), asked: m.now(), status: "new", started: make(chan struct{}),
 	}
 }
 
@@ -141,7 +145,7 @@ func (m *Machine) submit(tr *transition, lost bool) {
 	tr.tasks = kept
 	m.pcs.transitions[tr.id] = tr
 	m.pcs.order = append(m.pcs.order, tr)
-	for len(m.pcs.order) > transitionsKept || time.Since(m.pcs.order[0].created) > transitionLife {
+	for len(m.pcs.order) > transitionsKept || m.time().Sub(m.pcs.order[0].created) > transitionLife {
 		delete(m.pcs.transitions, m.pcs.order[0].id)
 		m.pcs.order = m.pcs.order[1:]
 	}

@@ -132,7 +132,7 @@ func newWorld(t *testing.T, n int, configure ...func(*fleet.Config)) *world {
 		c.Tenants, c.Images, c.Manifests, c.Log = w.deps.Tenants, w.deps.Images, w.deps.Manifests, w.logger()
 	})
 	w.deps.API, w.deps.Log = w.api, w.logger()
-	w.deps.Transitions = builtin.NewTransitions(w.deps.Power)
+	w.deps.Transitions = builtin.NewTransitions(w.deps.Power, w.deps.API)
 
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -40,6 +40,9 @@ var classes = []class{
 // session completes, and every node ends as it should with its cause. The log compares the times of the healthy nodes
 // with those of a machine without faults.
 func TestFaults(t *testing.T) {
+	if sparse() {
+		t.Skip("takes minutes")
+	}
 	var fine []time.Duration
 	for _, day := range []struct {
 		name            string

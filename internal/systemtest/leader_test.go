@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +31,12 @@ func TestMain(m *testing.M) {
 			cancel()
 		}
 		os.Exit(app.ExitCode("bos-operator", err, os.Stderr))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(800) // much is allocated, little of it lives
+	}
+	if raceDetector {
+		runtime.GOMAXPROCS(1)
 	}
 	os.Exit(m.Run())
 }

@@ -1,6 +1,7 @@
 package systemtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -20,22 +21,26 @@ import (
 )
 
 var (
-	seedFlag  = flag.Uint64("seed", 0, "run this history alone")
-	seedsFlag = flag.Int("seeds", 24, "run so many histories")
+	seedFlag  = flag.Uint64("seed", 0, "run the history of this seed, or -seeds of them from it on")
+	seedsFlag = flag.Int("seeds", 0, "run so many histories; 0 = some")
 )
 
 // TestModel runs random histories: sessions, stages, administrators, broken hardware and services, a database that comes
 // and goes, and operator processes that crash, sleep and lose their network. Whatever happens, the rules of [rules]
 // hold, and once everything works again every session ends.
 func TestModel(t *testing.T) {
-	first, last := uint64(1), uint64(*seedsFlag)
+	first, count := max(*seedFlag, 1), *seedsFlag
 	switch {
-	case *seedFlag != 0:
-		first, last = *seedFlag, *seedFlag
-	case testing.Short():
-		last = min(last, 10)
+	case count > 0:
+	case *seedFlag > 0:
+		count = 1
+	case sparse():
+		count = 8
+	default:
+		count = 48
 	}
-	for seed := first; seed <= last; seed++ {
+	for i := range count {
+		seed := first + uint64(i)
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { newHistory(t, seed).run() })
@@ -53,20 +58,23 @@ type history struct {
 	begin time.Time
 	delay time.Duration // longest way of a request
 
+	direct bool // the operators do not speak HTTP with the API
+
 	processes []*process
 	started   int
 	sessions  []string // created, perhaps deleted since
 	locked    map[bos.ComponentID]bool
 
-	mu   sync.Mutex
-	naps map[*process]time.Duration // that are to begin
-	log  []string
+	mu    sync.Mutex
+	naps  map[*process]time.Duration // that are to begin
+	awake time.Time                  // when the last nap, cut or outage of the store is over
+	log   []string
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), begin: time.Now(), locked: map[bos.ComponentID]bool{}, naps: map[*process]time.Duration{}}
 	speed := []float64{0, 20, 60}[h.rand.IntN(3)]
-	h.rules = &rules{report: h.violation, policy: 1 + h.rand.IntN(3), disabled: map[bos.ComponentID]int{}, locked: map[bos.ComponentID]int{}, looked: map[string]int{}}
+	h.rules = newRules(h.violation, 1+h.rand.IntN(3))
 	h.world = newWorld(t, worldConfig{nodes: 6, speed: speed, seed: seed, wrote: h.rules.wrote})
 	h.putTemplate("other", 1)
 	_, err := h.api.UpdateOptions(t.Context(), bos.OptionsPatch{
@@ -78,7 +86,8 @@ func newHistory(t *testing.T, seed uint64) *history {
 		t.Fatal(err)
 	}
 	h.delay = []time.Duration{0, 10 * time.Millisecond, time.Second}[h.rand.IntN(3)]
-	h.note("speed %v, policy %d, requests take up to %s", speed, h.rules.policy, h.delay)
+	h.direct = h.chance(0.75)
+	h.note("speed %v, policy %d, direct %t, requests take up to %s", speed, h.rules.policy, h.direct, h.delay)
 	return h
 }
 
@@ -90,7 +99,7 @@ func (h *history) note(format string, args ...any) {
 	h.mu.Lock()
 	h.log = append(h.log, text)
 	h.mu.Unlock()
-	if testing.Verbose() && *seedFlag != 0 {
+	if testing.Verbose() && *seedFlag != 0 && *seedsFlag == 0 {
 		h.t.Log(text)
 	}
 }
@@ -137,7 +146,11 @@ func (h *history) startProcess() {
 	h.note("start %s", name)
 	var mu sync.Mutex
 	chance := rand.New(rand.NewPCG(h.seed, uint64(h.started)))
-	h.processes = append(h.processes, h.start(name, watcher{
+	start := h.start
+	if h.direct {
+		start = h.startDirect
+	}
+	h.processes = append(h.processes, start(name, watcher{
 		sends: func(p *process, r *request) bool {
 			h.checkRequest(p, r)
 			return true
@@ -157,7 +170,7 @@ func (h *history) startProcess() {
 			if d > 0 {
 				h.note("%s sleeps for %s, after %s", p.name, d, r)
 				p.sleep()
-				time.AfterFunc(d, p.wake)
+				h.after(d, p.wake)
 			}
 			return true
 		},
@@ -167,6 +180,16 @@ func (h *history) startProcess() {
 			return time.Duration(chance.Int64N(int64(h.delay) + 1))
 		},
 	}))
+}
+
+// after ends by f what has just begun.
+func (h *history) after(d time.Duration, f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if end := time.Now().Add(d); end.After(h.awake) {
+		h.awake = end
+	}
+	time.AfterFunc(d, f)
 }
 
 // some returns between one and all nodes, in order.
@@ -317,14 +340,14 @@ func (h *history) cutOff() {
 	d := time.Duration(h.rand.IntN(40)) * time.Second
 	h.note("%s is cut off for %s", p.name, d)
 	p.setCut(true)
-	time.AfterFunc(d, func() { p.setCut(false) })
+	h.after(d, func() { p.setCut(false) })
 }
 
 func (h *history) breakStore() {
 	d := time.Duration(h.rand.IntN(20000)) * time.Millisecond
 	h.note("the store is down for %s", d)
 	h.setStore(true)
-	time.AfterFunc(d, func() { h.setStore(false) })
+	h.after(d, func() { h.setStore(false) })
 }
 
 func (h *history) deleteSession() {
@@ -340,8 +363,9 @@ func (h *history) heal() {
 	h.note("heal")
 	h.mu.Lock()
 	clear(h.naps)
+	rest := time.Until(h.awake)
 	h.mu.Unlock()
-	time.Sleep(time.Minute) // naps, cuts and outages of the store are over
+	time.Sleep(rest + time.Millisecond)
 	for _, id := range h.ids {
 		if h.locked[id] {
 			h.setLocked(id, false)
@@ -449,7 +473,8 @@ func (h *history) checkRequest(p *process, r *request) {
 	}
 }
 
-// rules are what holds at any moment. They see every write to the components, in order, and every power request.
+// rules are what holds at any moment. They see every write to the components and sessions, in order, and every power
+// request.
 type rules struct {
 	report func(format string, args ...any)
 	policy int
@@ -457,8 +482,17 @@ type rules struct {
 	mu       sync.Mutex
 	clock    int                     // counts what happens
 	disabled map[bos.ComponentID]int // since when; nodes that are enabled are missing
+	held     map[bos.ComponentID]int // since when on hold
 	locked   map[bos.ComponentID]int // likewise, in HSM
-	looked   map[string]int          // when "process operator what" last began to look
+	owner    map[bos.ComponentID]string
+	looked   map[string]int // when "process operator what" last began to look
+}
+
+func newRules(report func(format string, args ...any), policy int) *rules {
+	return &rules{
+		report: report, policy: policy, disabled: map[bos.ComponentID]int{}, held: map[bos.ComponentID]int{}, locked: map[bos.ComponentID]int{},
+		owner: map[bos.ComponentID]string{}, looked: map[string]int{},
+	}
 }
 
 func (r *rules) tick() int {
@@ -487,7 +521,7 @@ func (r *rules) lock(id bos.ComponentID, on bool, do func()) {
 	}
 }
 
-// power checks a power request: the operator looked at the node and its lock, and found it enabled and free. What
+// power checks a power request: the operator looked at the node and its lock, and found it enabled, owned and free. What
 // changed since it looked it cannot know.
 func (r *rules) power(by, op string, id bos.ComponentID) {
 	r.mu.Lock()
@@ -499,33 +533,87 @@ func (r *rules) power(by, op string, id bos.ComponentID) {
 	if since, locked := r.locked[id]; locked && since < locks || locks == 0 {
 		r.report("%s sends %s to %s, which has been locked since before it looked", by, op, id)
 	}
+	if r.owner[id] == "" {
+		r.report("%s sends %s to %s, which neither a session nor an administrator ever asked for", by, op, id)
+	}
 }
 
-// wrote checks a write to a component.
+// wrote checks a write.
 func (r *rules) wrote(m store.Mutation) {
-	if m.Bucket != store.BucketComponents || m.Change == nil || m.New == nil {
-		return
+	switch {
+	case m.Change == nil:
+	case m.Bucket == store.BucketComponents && m.New != nil:
+		r.wroteComponent(m)
+	case m.Bucket == store.BucketSessions:
+		r.wroteSession(m)
 	}
+}
+
+func (r *rules) wroteComponent(m store.Mutation) {
 	var before, after bos.Component
-	if len(m.Old) > 0 {
-		if err := json.Unmarshal(m.Old, &before); err != nil {
-			r.report("%s: %v", m.Key, err)
-		}
-	}
-	if err := json.Unmarshal(m.New, &after); err != nil {
-		r.report("%s: %v", m.Key, err)
-	}
-	after.ID = bos.ComponentID(m.Key)
+	r.decode(m, &before, &after)
+	id := bos.ComponentID(m.Key)
+	enabled := slices.Contains(m.Change.Fields, "enabled") || slices.Contains(m.Change.Fields, "status.status_override") && after.Override() == onHold
 	r.mu.Lock()
 	now := r.tick()
 	switch {
 	case after.IsEnabled():
-		delete(r.disabled, after.ID)
+		delete(r.disabled, id)
 	case before.IsEnabled() || m.Old == nil:
-		r.disabled[after.ID] = now
+		r.disabled[id] = now
 	}
+	if after.Override() != onHold {
+		delete(r.held, id)
+	} else if before.Override() != onHold {
+		r.held[id] = now
+	}
+	if after.IsEnabled() && !before.IsEnabled() {
+		r.owner[id] = cmp.Or(after.SessionName(), "an administrator")
+	}
+	looked := 0 // last time the writer looked, in whichever process
+	for what, when := range r.looked {
+		if strings.HasSuffix(what, " "+m.Change.Writer+" components") {
+			looked = max(looked, when)
+		}
+	}
+	since, held := r.held[id]
 	r.mu.Unlock()
-	for _, broken := range mayWrite(m.Change.Writer, &before, &after, m.Change, r.policy) {
-		r.report("%s wrote %v of %s (%s → %s): %s", m.Change.Writer, m.Change.Fields, after.ID, before.ComputeStatus(), after.ComputeStatus(), broken)
+	broken := mayWrite(m.Change.Writer, &before, &after, m.Change, r.policy, held && since > looked)
+	if m.Old == nil {
+		broken = mayCreate(&after)
+	} else {
+		broken = append(broken, mayMove(m.Change.Writer, &before, &after, enabled)...)
+	}
+	for _, text := range broken {
+		r.report("%s wrote %v of %s (%s → %s, last action %s): %s", cmp.Or(m.Change.Writer, "an administrator"), m.Change.Fields, id, before.ComputeStatus(), after.ComputeStatus(), before.Action(), text)
+	}
+}
+
+func (r *rules) wroteSession(m store.Mutation) {
+	var before, after *bos.Session
+	if m.Old != nil {
+		before = new(bos.Session)
+	}
+	if m.New != nil {
+		after = new(bos.Session)
+	}
+	r.decode(m, before, after)
+	for _, text := range mayProgress(m.Change.Writer, before, after) {
+		r.report("%s wrote session %s: %s", cmp.Or(m.Change.Writer, "an administrator"), m.Change.ID, text)
+	}
+}
+
+// decode reads what a write found and what it left.
+func (r *rules) decode(m store.Mutation, before, after any) {
+	for _, side := range []struct {
+		data []byte
+		into any
+	}{{m.Old, before}, {m.New, after}} {
+		if len(side.data) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(side.data, side.into); err != nil {
+			r.report("%s: %v", m.Key, err)
+		}
 	}
 }

@@ -58,9 +58,11 @@ func (r *request) power() (operation string, ids []bos.ComponentID, ok bool) {
 
 // String tells the request in a line, without what differs from run to run.
 func (r *request) String() string {
-	path, _, token := strings.Cut(r.path, "/bootartifacts/")
-	if token {
-		path += "/bootartifacts/…"
+	path := r.path
+	for _, random := range []string{"/bootartifacts/", "/transitions/"} {
+		if before, _, ok := strings.Cut(path, random); ok {
+			path = before + random + "…"
+		}
 	}
 	text := fmt.Sprintf("%s: %s %s %s", r.operator, r.method, r.service, path)
 	if op, ids, ok := r.power(); ok {
@@ -84,10 +86,54 @@ func (r *request) String() string {
 	return text
 }
 
-// network carries requests to the handlers of hosts, in memory.
+// network carries requests to the handlers of hosts, in memory. What serves a request serves others after it: new
+// goroutines would spend much of their time on growing their stacks.
 type network struct {
 	hosts map[string]http.Handler
 	wg    sync.WaitGroup
+
+	mu     sync.Mutex
+	idle   []chan func()
+	closed bool
+}
+
+// serve runs f in the background.
+func (n *network) serve(f func()) {
+	n.mu.Lock()
+	if last := len(n.idle) - 1; last >= 0 {
+		work := n.idle[last]
+		n.idle = n.idle[:last]
+		n.mu.Unlock()
+		work <- f
+		return
+	}
+	n.mu.Unlock()
+	work := make(chan func(), 1)
+	work <- f
+	n.wg.Go(func() {
+		for f := range work {
+			f()
+			n.mu.Lock()
+			if n.closed {
+				close(work)
+			} else {
+				n.idle = append(n.idle, work)
+			}
+			n.mu.Unlock()
+		}
+	})
+}
+
+// close waits for what is being served. Nothing may be sent afterwards.
+func (n *network) close() {
+	n.mu.Lock()
+	n.closed = true
+	for _, work := range n.idle {
+		close(work)
+	}
+	n.idle = nil
+	n.mu.Unlock()
+	n.wg.Wait()
 }
 
 // readRequest takes the request down and leaves it as it was.
@@ -119,9 +165,9 @@ func (n *network) send(req *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	body, pipe := io.Pipe()
-	w := &responseWriter{header: http.Header{}, pipe: pipe, began: make(chan struct{})}
-	n.wg.Go(func() {
+	body := newBody(cancel)
+	w := &responseWriter{header: http.Header{}, body: body, began: make(chan struct{})}
+	n.serve(func() {
 		defer func() {
 			if p := recover(); p != nil {
 				if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) {
@@ -131,15 +177,14 @@ func (n *network) send(req *http.Request) (*http.Response, error) {
 				return
 			}
 			w.WriteHeader(http.StatusOK)
-			pipe.Close()
+			body.end(io.EOF)
 		}()
 		h.ServeHTTP(w, r)
 	})
 	select {
 	case <-w.began:
 	case <-req.Context().Done():
-		cancel()
-		body.CloseWithError(context.Cause(req.Context()))
+		body.Close()
 		return nil, context.Cause(req.Context())
 	}
 	if w.status == 0 {
@@ -148,28 +193,79 @@ func (n *network) send(req *http.Request) (*http.Response, error) {
 	}
 	return &http.Response{
 		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: w.header, ContentLength: -1, Body: &responseBody{body, cancel}, Request: req,
+		Header: w.header, ContentLength: -1, Body: body, Request: req,
 	}, nil
 }
 
 // RoundTrip lets the network be the transport of a process that nobody watches.
 func (n *network) RoundTrip(req *http.Request) (*http.Response, error) { return n.send(req) }
 
-// responseBody ends the request when it is closed.
+// responseBody is what a handler has written and the client has not read yet. Closing it ends the request.
 type responseBody struct {
-	*io.PipeReader
 	cancel context.CancelFunc
+
+	mu   sync.Mutex
+	more *sync.Cond // there is something to read
+	data []byte
+	err  error // after the data; nil = more may come
+}
+
+func newBody(cancel context.CancelFunc) *responseBody {
+	b := &responseBody{cancel: cancel}
+	b.more = sync.NewCond(&b.mu)
+	return b
+}
+
+// Read waits for something to read.
+func (b *responseBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.data) == 0 && b.err == nil {
+		b.more.Wait()
+	}
+	if len(b.data) == 0 {
+		return 0, b.err
+	}
+	n := copy(p, b.data)
+	b.data = b.data[n:]
+	return n, nil
+}
+
+// Write takes what the handler sends. It fails when the client is gone.
+func (b *responseBody) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return 0, b.err
+	}
+	b.data = append(b.data, p...)
+	b.more.Broadcast()
+	return len(p), nil
+}
+
+// end says what comes after the data.
+func (b *responseBody) end(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+	b.more.Broadcast()
 }
 
 func (b *responseBody) Close() error {
 	b.cancel()
-	return b.PipeReader.Close()
+	b.mu.Lock()
+	b.data = nil
+	b.mu.Unlock()
+	b.end(io.ErrClosedPipe)
+	return nil
 }
 
-// responseWriter sends an answer through a pipe.
+// responseWriter sends an answer.
 type responseWriter struct {
 	header http.Header
-	pipe   *io.PipeWriter
+	body   *responseBody
 	once   sync.Once
 	began  chan struct{}
 	status int // set before began is closed; 0 = the connection broke before
@@ -187,7 +283,7 @@ func (w *responseWriter) WriteHeader(status int) {
 
 func (w *responseWriter) Write(data []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	return w.pipe.Write(data)
+	return w.body.Write(data)
 }
 
 // Flush implements http.Flusher: nothing is held back.
@@ -195,5 +291,5 @@ func (w *responseWriter) Flush() { w.WriteHeader(http.StatusOK) }
 
 func (w *responseWriter) abort() {
 	w.once.Do(func() { close(w.began) })
-	w.pipe.CloseWithError(io.ErrUnexpectedEOF)
+	w.body.end(io.ErrUnexpectedEOF)
 }

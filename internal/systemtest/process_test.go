@@ -79,16 +79,30 @@ var (
 	errCut  = errors.New("connection reset by peer")
 )
 
-// start runs a process until it is killed or shut down.
+// start runs a process that speaks HTTP with the API until it is killed or shut down.
 func (w *world) start(name string, watch watcher) *process {
+	p := &process{name: name, world: w, watch: watch, died: make(chan struct{})}
+	return p.run(must(bosclient.New("http://"+bosHost, bosclient.Config{Transport: p})))
+}
+
+// startDirect is start for operators in the process of the API's server.
+func (w *world) startDirect(name string, watch watcher) *process {
+	p := &process{name: name, world: w, watch: watch, died: make(chan struct{})}
+	return p.run(directAPI{p, w.api})
+}
+
+// run starts the operators.
+func (p *process) run(api interface {
+	builtin.API
+	operator.API
+}) *process {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &process{name: name, world: w, watch: watch, stop: stop, died: make(chan struct{})}
-	api := must(bosclient.New("http://"+bosHost, bosclient.Config{Transport: p}))
+	p.stop = stop
 	deps := clients(p)
 	deps.API = api
 	for _, op := range builtin.All(deps) {
 		loop := &operator.Loop{
-			Operator: op, API: api, Holder: name, Log: w.log.With("process", name),
+			Operator: op, API: api, Holder: p.name, Log: p.world.log.With("process", p.name),
 			Jitter: func(d time.Duration) time.Duration { return d - d/10 },
 		}
 		p.wg.Go(func() { _ = loop.Run(ctx) })
@@ -183,41 +197,55 @@ func (p *process) rest() error {
 	}
 }
 
-// RoundTrip is the network as the process sees it.
+// carry takes a request through the network as the process sees it. do hands it over and returns the status of the
+// answer, or why there is none.
+func (p *process) carry(r *request, do func() (status int, err error)) error {
+	if p.watch.sends != nil && !p.watch.sends(p, r) {
+		p.kill()
+	}
+	if err := p.rest(); err != nil { // what is on its way when the process falls asleep leaves it later
+		return err
+	}
+	if p.cut() {
+		return errCut
+	}
+	if p.watch.delay != nil {
+		time.Sleep(p.watch.delay())
+	}
+	status, err := do()
+	if p.cut() {
+		return errCut
+	}
+	if err == nil && p.watch.answered != nil && !p.watch.answered(p, r, status) {
+		p.kill()
+	}
+	if restErr := p.rest(); restErr != nil {
+		return restErr
+	}
+	return err
+}
+
+// RoundTrip carries an HTTP request.
 func (p *process) RoundTrip(req *http.Request) (*http.Response, error) {
 	r, err := readRequest(req)
 	if err != nil {
 		return nil, err
 	}
-	if p.watch.sends != nil && !p.watch.sends(p, r) {
-		p.kill()
-	}
-	if err := p.rest(); err != nil { // what is on its way when the process falls asleep leaves it later
+	var resp *http.Response
+	err = p.carry(r, func() (int, error) {
+		var err error
+		if resp, err = p.world.net.send(req); err != nil {
+			return 0, err
+		}
+		return resp.StatusCode, nil
+	})
+	if err != nil {
+		if resp != nil {
+			resp.Body.Close()
+		}
 		return nil, err
 	}
-	if p.cut() {
-		return nil, errCut
-	}
-	if p.watch.delay != nil {
-		time.Sleep(p.watch.delay())
-	}
-	resp, err := p.world.net.send(req)
-	if p.cut() {
-		if resp != nil {
-			resp.Body.Close()
-		}
-		return nil, errCut
-	}
-	if err == nil && p.watch.answered != nil && !p.watch.answered(p, r, resp.StatusCode) {
-		p.kill()
-	}
-	if restErr := p.rest(); restErr != nil {
-		if resp != nil {
-			resp.Body.Close()
-		}
-		return nil, restErr
-	}
-	return resp, err
+	return resp, nil
 }
 
 // leader returns who holds the lease of an operator.

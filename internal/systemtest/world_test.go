@@ -82,7 +82,7 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 		stop()
 		close(closing)
 		wg.Wait()
-		w.net.wg.Wait()
+		w.net.close()
 		w.store.Close()
 	})
 	var found []bos.Component
@@ -213,13 +213,13 @@ func (w *world) inject(f fleet.Fault) string {
 func (w *world) describe(id bos.ComponentID) string {
 	c, n := w.component(id), w.node(id)
 	on, graceful, forceful := c.Attempts()
-	return fmt.Sprintf("%s: %s, enabled %t, session %q, last action %s, attempts %d/%d/%d, error %q; node %s, commands %v",
-		id, c.ComputeStatus(), c.IsEnabled(), c.SessionName(), c.Action(), on, graceful, forceful, c.ErrorText(), n.Phase, n.Commands)
+	return fmt.Sprintf("%s: %s, enabled %t, session %q, last action %s, attempts %d/%d/%d, error %q, wants %s; node %s, cfs %s of %s, commands %v",
+		id, c.ComputeStatus(), c.IsEnabled(), c.SessionName(), c.Action(), on, graceful, forceful, c.ErrorText(), c.DesiredConfiguration(), n.Phase, n.CFS, n.Config, n.Commands)
 }
 
 // recordingDriver tells of what is written.
 type recordingDriver struct {
-	store.Driver
+	*memstore.Driver
 	mu    sync.Mutex
 	wrote func(store.Mutation) // nil = nobody wants to know
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/cfs"
@@ -16,14 +18,26 @@ import (
 // configuration tells CFS the desired configuration of nodes that have booted what they should and are in phase
 // configuring, where CFS has another one. Source: operators 2.2.
 //
+// It also lets CFS act where that is disabled for a minute though the node has booted. The node's own reporter enables
+// CFS early in the boot; but where power-on repeats a command whose answer was lost, it readies CFS for a boot that does
+// not come, as the node is up already.
+//
 // A component that CFS does not know holds up nobody: it is left to the status operator, which reports it (operators
 // A refusal is blamed only on the components it concerns (operators Q-48).
 //
 // What if the process dies? Assigning is harmless to repeat, and the next pass sees at CFS whether it was done. At worst
 // an old error stays on a component until its next successful action.
-type configuration struct{ d Deps }
+type configuration struct {
+	d        Deps
+	disabled map[bos.ComponentID]time.Time // since when CFS is known to be; of components in phase configuring
+}
 
-func newConfiguration(d Deps) operator.Operator { return &configuration{d} }
+// disabledLimit is how long after its boot a node's reporter may take to enable CFS.
+const disabledLimit = time.Minute
+
+func newConfiguration(d Deps) operator.Operator {
+	return &configuration{d: d, disabled: map[bos.ComponentID]time.Time{}}
+}
 
 var _ operator.Waker = (*configuration)(nil)
 
@@ -42,6 +56,15 @@ func (o *configuration) Run(ctx context.Context, t operator.Tick) error {
 	}
 	if !t.Full() {
 		forget(t.Sched, t.Changed, components)
+	}
+	if t.Full() {
+		kept := map[bos.ComponentID]time.Time{}
+		for i := range components {
+			if since, ok := o.disabled[components[i].ID]; ok {
+				kept[components[i].ID] = since
+			}
+		}
+		o.disabled = kept
 	}
 	components = slices.DeleteFunc(components, func(c bos.Component) bool { return !t.Sched.Ready(string(c.ID)) })
 	var errs []error
@@ -70,7 +93,8 @@ func (o *configuration) configure(ctx context.Context, t operator.Tick, batch []
 	groups := map[assignmentKey][]*bos.Component{}
 	for i := range batch {
 		c := &batch[i]
-		if have, ok := known[c.ID]; ok && have.DesiredConfig != c.DesiredConfiguration() {
+		have, ok := known[c.ID]
+		if ok && (o.forgotten(&have, t.Now) || have.DesiredConfig != c.DesiredConfiguration()) {
 			key := assignmentKey{c.DesiredConfiguration(), c.SessionName()}
 			groups[key] = append(groups[key], c)
 		}
@@ -83,6 +107,19 @@ func (o *configuration) configure(ctx context.Context, t operator.Tick, batch []
 		errs = append(errs, o.assign(ctx, t, key, groups[key]))
 	}
 	return errors.Join(errs...)
+}
+
+// forgotten reports whether CFS has waited too long for somebody to enable it.
+func (o *configuration) forgotten(c *cfs.Component, now time.Time) bool {
+	if c.Enabled || !strings.EqualFold(string(c.Status), string(cfs.StatusPending)) {
+		delete(o.disabled, c.ID)
+		return false
+	}
+	since, known := o.disabled[c.ID]
+	if !known {
+		o.disabled[c.ID] = now
+	}
+	return known && now.Sub(since) > disabledLimit
 }
 
 func compareAssignments(a, b assignmentKey) int {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -99,6 +100,50 @@ func TestOPConfiguration(t *testing.T) {
 			w.settled(op)
 		})
 	}
+}
+
+func TestConfigurationEnables(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		known cfs.Component
+		after time.Duration
+		want  int // assignments
+	}{
+		{"the node enables it itself", cfs.Component{ID: "x1", DesiredConfig: "cfg1", Status: cfs.StatusPending}, disabledLimit, 0},
+		{"nobody enabled it", cfs.Component{ID: "x1", DesiredConfig: "cfg1", Status: cfs.StatusPending}, disabledLimit + time.Second, 1},
+		{"cfs is at it", cfs.Component{ID: "x1", DesiredConfig: "cfg1", Status: cfs.StatusPending, Enabled: true}, time.Hour, 0},
+		{"cfs is done", cfs.Component{ID: "x1", DesiredConfig: "cfg1", Status: "configured"}, time.Hour, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.component(configuring("x1", "s1", "cfg1", ""))
+			w.cfs.Set(tc.known)
+			op := newConfiguration(w.deps())
+			w.pass(op)
+			w.now = w.now.Add(tc.after)
+			w.pass(op)
+			got := w.assignments()
+			if len(got) != tc.want || len(got) > 0 && !got[0].Assignment.Enabled {
+				t.Errorf("assignments %+v, want %d", got, tc.want)
+			}
+			w.settled(op)
+		})
+	}
+	t.Run("another boot", func(t *testing.T) {
+		w := newWorld(t)
+		w.cfs.Set(cfs.Component{ID: "x1", DesiredConfig: "cfg1", Status: cfs.StatusPending})
+		op := newConfiguration(w.deps())
+		for range 2 {
+			w.component(configuring("x1", "s1", "cfg1", ""))
+			w.pass(op)
+			w.component(owner("x1", "s1", false))
+			w.now = w.now.Add(time.Hour)
+			w.pass(op)
+		}
+		if got := w.assignments(); len(got) > 0 {
+			t.Errorf("it counts from the boot before: %+v", got)
+		}
+	})
 }
 
 func TestOPConfigurationFailure(t *testing.T) {

@@ -99,6 +99,14 @@ func (a mortalAPI) PutBootArtifacts(ctx context.Context, token bos.BSSToken, b b
 	return a.p.change("BOS token", func() error { return a.BOS.PutBootArtifacts(ctx, token, b) })
 }
 
+func (a mortalAPI) PutPowerTransition(ctx context.Context, t bos.PowerTransition) error {
+	return a.p.change("BOS transition", func() error { return a.BOS.PutPowerTransition(ctx, t) })
+}
+
+func (a mortalAPI) DeletePowerTransition(ctx context.Context, id string) error {
+	return a.p.change("BOS transition over", func() error { return a.BOS.DeletePowerTransition(ctx, id) })
+}
+
 func (a mortalAPI) ReleaseLease(ctx context.Context, op, holder string) error {
 	a.p.mu.Lock()
 	dead := a.p.dead

@@ -43,6 +43,7 @@ type API interface {
 
 	GetTemplate(ctx context.Context, key bos.TenantKey) (bos.SessionTemplate, error)
 
+	bos.TransitionsAPI
 	ArtifactRecorder
 }
 
@@ -130,7 +131,7 @@ func (d Deps) withDefaults() Deps {
 		d.Artifacts = d.API
 	}
 	if d.Transitions == nil {
-		d.Transitions = NewTransitions(d.Power)
+		d.Transitions = NewTransitions(d.Power, d.API)
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)

@@ -37,9 +37,12 @@ func (p *powerOperator) Name() string { return p.name }
 // transitionKey is the scheduler's id for "read the transitions". No xname has a blank in it.
 const transitionKey = "open transitions"
 
-// settle finishes what earlier passes began: it writes records that could not be written, reads the open transitions,
-// tells the components what became of their tasks, and commands those again that we kept PCS from reserving.
+// settle finishes what earlier passes began, in this process or before it: it writes records that could not be written,
+// reads the open transitions, tells the components what became of their tasks, and commands those again that we kept
+// PCS from reserving.
 func (p *powerOperator) settle(ctx context.Context, t operator.Tick) error {
+	p.Transitions.join(t, p.name)
+	p.Transitions.learn(ctx, t)
 	if len(p.owed) > 0 {
 		owed := p.owed
 		p.owed = nil
@@ -325,7 +328,7 @@ func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bo
 				if err := t.Fence(); err != nil {
 					return err
 				}
-				return p.Transitions.start(ctx, p.name, p.op, ids)
+				return p.Transitions.start(ctx, t, p.name, p.op, ids)
 			})
 			for _, id := range part {
 				results[id] = outcomeOf(failed[id])

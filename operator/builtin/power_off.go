@@ -12,7 +12,7 @@ import (
 )
 
 // powerOffGraceful asks nodes in power_off_pending to shut down. If the process dies between the call and its record,
-// the node is asked once more, which it ignores while shutting down.
+// the node may be asked once more, which it ignores while shutting down.
 type powerOffGraceful struct{ powerOperator }
 
 func newPowerOffGraceful(d Deps) operator.Operator {
@@ -26,7 +26,10 @@ func newPowerOffGraceful(d Deps) operator.Operator {
 }
 
 // Wakes implements operator.Waker.
-func (p *powerOffGraceful) Wakes(c *bos.Change) bool { return wakesOn(c, bos.StatusPowerOffPending) }
+func (p *powerOffGraceful) Wakes(c *bos.Change) bool {
+	p.Transitions.heard(c)
+	return wakesOn(c, bos.StatusPowerOffPending)
+}
 
 // Run implements operator.Operator.
 func (p *powerOffGraceful) Run(ctx context.Context, t operator.Tick) error {
@@ -42,7 +45,7 @@ func (p *powerOffGraceful) Run(ctx context.Context, t operator.Tick) error {
 }
 
 // powerOffForceful cuts the power of nodes that were asked to shut down, or were cut off already, and are still not
-// off after max_power_off_wait_time. If the process dies between the call and its record, the power is cut once more.
+// off after max_power_off_wait_time. If the process dies between the call and its record, the power may be cut twice.
 type powerOffForceful struct{ powerOperator }
 
 func newPowerOffForceful(d Deps) operator.Operator {
@@ -57,6 +60,7 @@ func newPowerOffForceful(d Deps) operator.Operator {
 
 // Wakes implements operator.Waker: a node that has been called needs a look when its wait ends.
 func (p *powerOffForceful) Wakes(c *bos.Change) bool {
+	p.Transitions.heard(c)
 	return wakesOn(c, bos.StatusPowerOffGracefullyCalled, bos.StatusPowerOffForcefullyCalled)
 }
 

@@ -35,7 +35,10 @@ func newPowerOn(d Deps) operator.Operator {
 }
 
 // Wakes implements operator.Waker.
-func (p *powerOn) Wakes(c *bos.Change) bool { return wakesOn(c, bos.StatusPowerOnPending) }
+func (p *powerOn) Wakes(c *bos.Change) bool {
+	p.Transitions.heard(c)
+	return wakesOn(c, bos.StatusPowerOnPending)
+}
 
 // Run implements operator.Operator.
 func (p *powerOn) Run(ctx context.Context, t operator.Tick) error {

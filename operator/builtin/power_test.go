@@ -589,7 +589,7 @@ func TestLockedIsNotSentAgain(t *testing.T) {
 func TestWithoutTransitionReader(t *testing.T) {
 	r := newRig(t)
 	r.put(x1, off)
-	r.shared = NewTransitions(struct{ pcs.PowerClient }{r.pcs})
+	r.shared = NewTransitions(struct{ pcs.PowerClient }{r.pcs}, r.bos)
 	op := r.operator("power-off-graceful")
 	if err := r.pass(op); err != nil {
 		t.Fatal(err)

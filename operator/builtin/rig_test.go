@@ -103,7 +103,7 @@ func newRig(t *testing.T) *rig {
 	r.bos.OnArtifacts = func(token bos.BSSToken, a bos.BootArtifacts) error {
 		return r.called("TOKEN %s kernel=%s params=%s initrd=%s", string(token), a.Kernel, a.KernelParameters, a.Initrd)
 	}
-	r.shared = NewTransitions(r.pcs)
+	r.shared = NewTransitions(r.pcs, r.bos)
 	return r
 }
 

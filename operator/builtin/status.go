@@ -37,6 +37,7 @@ func (s *status) Name() string { return "status" }
 
 // Wakes implements operator.Waker.
 func (s *status) Wakes(c *bos.Change) bool {
+	s.Transitions.heard(c)
 	return c.Kind == bos.ChangeComponent && !c.Deleted && c.Enabled &&
 		c.Touches("enabled", "session", "desired_state.boot_artifacts", "desired_state.configuration", "actual_state.boot_artifacts",
 			"last_action", "event_stats", "status")
@@ -56,6 +57,7 @@ func (s *status) Run(ctx context.Context, t operator.Tick) error {
 	if err != nil {
 		return err
 	}
+	s.Transitions.join(t, s.Name())
 	s.forget(t, found)
 	s.slowest, s.every = 0, nil
 	defer func() { s.every = nil }()
@@ -151,6 +153,7 @@ func (s *status) readPower(ctx context.Context, t operator.Tick, all []*looked) 
 		return fmt.Errorf("read the power state of %d components: %w", len(ids), err)
 	}
 	s.pcsDown.lasting(nil, t.Now, 0)
+	s.Transitions.learn(ctx, t) // what was commanded meanwhile
 	for _, l := range all {
 		state, ok := states[l.c.ID]
 		l.f.power, l.f.undefined, l.f.text = l.w.notePower(state, ok, t.Now, &t.Options, &t.Settings)

@@ -262,7 +262,7 @@ func TestStatusStaleReading(t *testing.T) {
 			r := newRig(t)
 			r.put(x1, tc.change...)
 			r.pcs.Ignore(true, x1)
-			if err := r.shared.start(t.Context(), "test", tc.op, []bos.ComponentID{x1}); err != nil {
+			if err := r.shared.start(t.Context(), r.bos.Tick(r.sched), "test", tc.op, []bos.ComponentID{x1}); err != nil {
 				t.Fatal(err)
 			}
 			r.pcs.SetState(tc.power, x1)

@@ -3,39 +3,61 @@ package builtin
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/operator"
 	"github.com/bootorch/bosgo/pcs"
 )
 
-// Transitions is what the operators of one process know of the power transitions they have started. PCS reserves every
-// node of a transition until the whole transition has ended, and refuses a node that is reserved only in a task that
-// somebody has to read: so a node with an open transition of ours is not commanded again. What is remembered is lost with
-// the process, and not known to another one that runs a part of the operators: a node may be commanded once more, which
+// Transitions is what the operators of one process know of the power transitions on their way: those they started
+// themselves and those that another process of ours did. PCS reserves every node of a transition until the whole
+// transition has ended, refuses a node that is reserved only in a task that somebody has to read, and shows power states
+// from before a command for a while. So a node with an open transition of ours is not commanded again, and a reading is
+// believed only if it cannot be older than a command of ours.
+//
+// Each transition is recorded beside the store between its acceptance and the component's record, and removed when
+// nothing rests on it any more. An operator reads the records of others when its tenure begins, when the feed of changes
+// tells of a new one, and in each full pass as a safety net; the last not in a process that runs all three operators
+// that command nodes, as that knows every command. So the operator that takes over after a crash follows the transitions
+// of the one before.
+//
+// A process that dies after PCS accepted a transition and before it is recorded, a record that cannot be written, and an
+// API that keeps none leave transitions that only their own process knows. Then a node may be commanded once more, which
 // is harmless, or be refused, and then it is commanded again for as long as a transition of ours may hold it.
 //
 // It is safe for concurrent use.
 type Transitions struct {
-	power  pcs.PowerClient
-	reader pcs.TransitionReader // nil where the back end cannot tell
+	power   pcs.PowerClient
+	reader  pcs.TransitionReader // nil where the back end cannot tell
+	records bos.TransitionsAPI   // nil = memory alone
 
 	mu    sync.Mutex
-	open  map[pcs.TransitionID]*transition
+	open  map[string]*transition // by the id of its record
 	nodes map[bos.ComponentID]command
 	later map[bos.ComponentID]refusedCommand // to be commanded again
 	dead  map[bos.ComponentID]bool           // controller did not answer when last read
+
+	known   map[string]time.Time // records that need not be read, and since when
+	unread  map[string]bool      // records that the feed told of
+	stale   int                  // counts the reasons to read all records
+	caught  int                  // of those, the ones that have been met
+	pause   time.Time            // no reading before, as the last one failed
+	over    map[string]time.Time // records to remove, and when
+	tenures map[string]operator.Fence
 }
 
 // command is the last power command of ours that a node may have received.
 type command struct {
 	op         pcs.Operation
 	at         time.Time // when it was accepted
-	transition pcs.TransitionID
+	transition string
 	ended      time.Time // when its transition ended; zero while open or unknown
 	resent     int       // times it was sent again because of a reservation
 	refused    bool      // because of a reservation that we know nothing of
@@ -44,13 +66,14 @@ type command struct {
 // refusedCommand is a command to a node that somebody else had reserved: another process of ours perhaps.
 type refusedCommand struct {
 	poster     string
-	transition pcs.TransitionID // of the command
+	transition string // of the command
 	again      time.Time
 }
 
 // transition is an open transition of ours.
 type transition struct {
-	id       pcs.TransitionID
+	id       string           // of its record
+	service  pcs.TransitionID // empty where PCS gave none: it cannot be followed
 	op       pcs.Operation
 	poster   string // operator that follows it
 	accepted time.Time
@@ -87,55 +110,84 @@ const (
 	rememberTime = 10 * time.Minute
 )
 
-// NewTransitions returns an empty one over the power back end.
-func NewTransitions(power pcs.PowerClient) *Transitions {
+// NewTransitions returns an empty one over the power back end. Records are kept by the API of BOS; with nil they are
+// not, and the operators of other processes are strangers.
+func NewTransitions(power pcs.PowerClient, records bos.TransitionsAPI) *Transitions {
 	reader, _ := power.(pcs.TransitionReader)
 	return &Transitions{
-		power: power, reader: reader,
-		open: map[pcs.TransitionID]*transition{}, nodes: map[bos.ComponentID]command{},
+		power: power, reader: reader, records: records,
+		open: map[string]*transition{}, nodes: map[bos.ComponentID]command{},
 		later: map[bos.ComponentID]refusedCommand{}, dead: map[bos.ComponentID]bool{},
+		known: map[string]time.Time{}, unread: map[string]bool{}, over: map[string]time.Time{}, tenures: map[string]operator.Fence{},
 	}
 }
 
-// start commands ids and remembers what PCS accepted. The error is that of PowerClient.Transition.
-func (s *Transitions) start(ctx context.Context, poster string, op pcs.Operation, ids []bos.ComponentID) error {
-	id, err := s.power.Transition(ctx, op, ids)
+// start commands ids, and remembers and records what PCS accepted. The error is that of PowerClient.Transition.
+func (s *Transitions) start(ctx context.Context, t operator.Tick, poster string, op pcs.Operation, ids []bos.ComponentID) error {
+	service, err := s.power.Transition(ctx, op, ids)
 	refused, partial := errors.AsType[*bos.BatchError](err)
 	if err != nil && !partial && !outcomeUnknown(err) {
 		return err
 	}
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forget(now)
-	tr := &transition{
-		id: id, op: op, poster: poster, accepted: now, pause: firstLook, nextRead: now.Add(firstLook), read: now,
-		tasks: make(map[bos.ComponentID]pcs.Task, len(ids)), reserved: map[bos.ComponentID]bool{},
-		told: map[bos.ComponentID]bool{}, waiters: map[bos.ComponentID]operator.Scheduler{},
+	if partial {
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id bos.ComponentID) bool { return refused.Failed[id] != nil })
 	}
+	if len(ids) == 0 {
+		return err
+	}
+	now := time.Now()
+	tr := &transition{id: uuid.NewString(), service: service, op: op, poster: poster, accepted: now, nextRead: now.Add(firstLook), read: now}
+	s.mu.Lock()
+	s.forget(now)
+	s.enter(tr, ids, now)
+	if s.open[tr.id] == nil {
+		s.over[tr.id] = tr.lastsUntil(time.Time{})
+	}
+	record := tr.record(ids)
+	s.mu.Unlock()
+	s.save(ctx, t, record)
+	return err
+}
+
+// enter takes in a transition of these nodes, and opens it if it can be followed; mu is held.
+func (s *Transitions) enter(tr *transition, ids []bos.ComponentID, now time.Time) {
+	tr.pause = firstLook
+	tr.tasks = make(map[bos.ComponentID]pcs.Task, len(ids))
+	tr.reserved, tr.told = map[bos.ComponentID]bool{}, map[bos.ComponentID]bool{}
+	tr.waiters = map[bos.ComponentID]operator.Scheduler{}
+	s.known[tr.id] = now
 	for _, node := range ids {
-		if partial && refused.Failed[node] != nil {
+		tr.tasks[node] = pcs.Task{State: pcs.TaskNew}
+		last, known := s.nodes[node]
+		if known && last.at.After(tr.accepted) { // records come in any order
 			continue
 		}
-		last, known := s.nodes[node]
-		if known && !last.refused && (last.ended.IsZero() && s.open[last.transition] != nil || now.Sub(last.ended) < releaseTime) {
+		if known && !last.refused && (last.ended.IsZero() && s.open[last.transition] != nil || tr.accepted.Sub(last.ended) < releaseTime) {
 			tr.reserved[node] = true
 		}
-		next := command{op: op, at: now, transition: id}
-		if last.op == op && now.Sub(last.at) < movingTime {
+		next := command{op: tr.op, at: tr.accepted, transition: tr.id}
+		if last.op == tr.op && tr.accepted.Sub(last.at) < movingTime {
 			next.resent = last.resent
 		}
 		s.nodes[node] = next
-		tr.tasks[node] = pcs.Task{State: pcs.TaskNew}
 	}
-	if id != "" && s.reader != nil && len(tr.tasks) > 0 {
-		s.open[id] = tr
+	if tr.service != "" && s.reader != nil {
+		s.open[tr.id] = tr
 	}
-	return err
 }
 
 // forget drops what is too old to matter; mu is held.
 func (s *Transitions) forget(now time.Time) {
+	for id, tr := range s.open { // of an operator that another process runs
+		if now.Sub(tr.accepted) > openAtMost+rememberTime {
+			delete(s.open, id)
+		}
+	}
+	for id, since := range s.known {
+		if now.Sub(since) > openAtMost+rememberTime && s.open[id] == nil {
+			delete(s.known, id)
+		}
+	}
 	for id, c := range s.nodes {
 		if now.Sub(c.at) > rememberTime && s.open[c.transition] == nil {
 			delete(s.nodes, id)
@@ -172,7 +224,8 @@ func (s *Transitions) isDead(id bos.ComponentID) bool {
 // ends. A transition that somebody waits for is aborted once all its commands have been sent: our own timers decide
 // what becomes of its nodes.
 func (s *Transitions) blocked(ctx context.Context, t operator.Tick, ids []bos.ComponentID) map[bos.ComponentID]bool {
-	wanted := map[pcs.TransitionID]bool{}
+	s.learn(ctx, t)
+	wanted := map[string]bool{}
 	held := s.waitFor(t.Sched, ids, func(tr *transition) { wanted[tr.id] = true })
 	if len(held) == 0 {
 		return nil
@@ -184,7 +237,7 @@ func (s *Transitions) blocked(ctx context.Context, t operator.Tick, ids []bos.Co
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for node := range held {
-		if tr := s.open[s.nodes[node].transition]; tr != nil {
+		if tr := s.holder(node); tr != nil {
 			t.Sched.At(string(node), time.Now().Add(tr.pause))
 		}
 	}
@@ -197,8 +250,8 @@ func (s *Transitions) waitFor(sched operator.Scheduler, ids []bos.ComponentID, s
 	defer s.mu.Unlock()
 	held := map[bos.ComponentID]bool{}
 	for _, id := range ids {
-		tr := s.open[s.nodes[id].transition]
-		if tr == nil || tr.done || noReservation(tr.tasks[id]) {
+		tr := s.holder(id)
+		if tr == nil {
 			continue
 		}
 		tr.waiters[id] = sched
@@ -206,6 +259,25 @@ func (s *Transitions) waitFor(sched operator.Scheduler, ids []bos.ComponentID, s
 		see(tr)
 	}
 	return held
+}
+
+// holder returns the open transition that may have PCS reserve the node: mostly that of the last command, and an
+// earlier one where another process gave that; nil = none. mu is held.
+func (s *Transitions) holder(id bos.ComponentID) *transition {
+	if tr := s.open[s.nodes[id].transition]; tr != nil && tr.holds(id) {
+		return tr
+	}
+	for _, tr := range s.open {
+		if tr.holds(id) {
+			return tr
+		}
+	}
+	return nil
+}
+
+func (tr *transition) holds(id bos.ComponentID) bool {
+	task, commanded := tr.tasks[id]
+	return commanded && !tr.done && !noReservation(task)
 }
 
 // noReservation reports whether a task has ended without PCS having reserved the node.
@@ -217,12 +289,13 @@ func unableToReserve(task pcs.Task) bool {
 	return strings.Contains(task.Description+task.Error, "nable to reserve")
 }
 
-// follow reads the open transitions that poster has started, where it is time, and returns the new failures and when
-// to come back; a zero time means that nothing is open or to be sent again.
+// follow reads the open transitions that poster has started, in this process or before it, where it is time, and returns
+// the new failures and when to come back; a zero time means that nothing is left to do. It removes records that are over.
 func (s *Transitions) follow(ctx context.Context, t operator.Tick, poster string) (failures []taskFailure, next time.Time) {
 	for _, id := range s.due(poster) {
 		s.look(ctx, t, id, 0)
 	}
+	s.sweep(ctx, t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	earlier := func(at time.Time) {
@@ -237,9 +310,13 @@ func (s *Transitions) follow(ctx context.Context, t operator.Tick, poster string
 		failures = append(failures, s.news(tr)...)
 		if tr.done {
 			delete(s.open, id)
+			s.over[id] = tr.lastsUntil(time.Now())
 		} else {
 			earlier(tr.nextRead)
 		}
+	}
+	for _, at := range s.over {
+		earlier(at)
 	}
 	for id, r := range s.later {
 		switch {
@@ -257,10 +334,10 @@ func (s *Transitions) follow(ctx context.Context, t operator.Tick, poster string
 }
 
 // due returns the transitions of poster that are to be read now.
-func (s *Transitions) due(poster string) []pcs.TransitionID {
+func (s *Transitions) due(poster string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ids []pcs.TransitionID
+	var ids []string
 	now := time.Now()
 	for id, tr := range s.open {
 		if tr.poster == poster && !tr.done && !now.Before(tr.nextRead) {
@@ -272,7 +349,7 @@ func (s *Transitions) due(poster string) []pcs.TransitionID {
 }
 
 // look reads a transition unless that was done less than fresh ago, and aborts it if it is time.
-func (s *Transitions) look(ctx context.Context, t operator.Tick, id pcs.TransitionID, fresh time.Duration) {
+func (s *Transitions) look(ctx context.Context, t operator.Tick, id string, fresh time.Duration) {
 	s.mu.Lock()
 	tr := s.open[id]
 	if tr == nil || tr.done || tr.reading || time.Since(tr.read) < fresh {
@@ -280,9 +357,13 @@ func (s *Transitions) look(ctx context.Context, t operator.Tick, id pcs.Transiti
 		return
 	}
 	tr.reading = true
+	ours := tr.aborted
 	s.mu.Unlock()
 
-	got, err := s.reader.ReadTransition(ctx, id)
+	got, err := s.reader.ReadTransition(ctx, tr.service)
+	if err == nil && !ours && wasAborted(&got) {
+		s.read(ctx, t, []string{id}) // by another process of ours perhaps
+	}
 	now := time.Now()
 	s.mu.Lock()
 	tr.reading, tr.read = false, now
@@ -307,20 +388,48 @@ func (s *Transitions) look(ctx context.Context, t operator.Tick, id pcs.Transiti
 	abort := !tr.done && !tr.aborted && len(tr.waiters) > 0 && now.Sub(tr.accepted) >= abortAfter && !tr.hasNew()
 	s.mu.Unlock()
 	if err != nil && ctx.Err() == nil {
-		t.Log.Debug("read transition", "transition", string(id), "err", err)
+		t.Log.Debug("read transition", "transition", string(tr.service), "err", err)
 	}
-	if !abort || t.Fence() != nil {
-		return
+	if abort && t.Fence() == nil {
+		s.abort(ctx, t, tr)
 	}
-	if err := s.reader.AbortTransition(ctx, id); err != nil {
-		t.Log.Warn("abort transition", "transition", string(id), "err", err)
-		return
-	}
-	t.Log.Debug("aborted transition: a node of it is wanted", "transition", string(id))
+}
+
+// abort ends a transition that somebody waits for. It is recorded first, since whoever follows the transition must not
+// take it for a failure of the nodes.
+func (s *Transitions) abort(ctx context.Context, t operator.Tick, tr *transition) {
 	s.mu.Lock()
 	tr.aborted = true
-	tr.pause, tr.nextRead = firstLook, now.Add(firstLook)
+	record := tr.record(slices.Sorted(maps.Keys(tr.tasks)))
+	if !s.runs(tr.poster) { // its operator may have removed the record meanwhile
+		s.over[tr.id] = tr.accepted.Add(openAtMost)
+	}
 	s.mu.Unlock()
+	s.save(ctx, t, record)
+	err := s.reader.AbortTransition(ctx, tr.service)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		tr.aborted = false
+		t.Log.Warn("abort transition", "transition", string(tr.service), "err", err)
+		return
+	}
+	t.Log.Debug("aborted transition: a node of it is wanted", "transition", string(tr.service))
+	tr.pause, tr.nextRead = firstLook, time.Now().Add(firstLook)
+}
+
+// wasAborted reports whether somebody has ended a transition early.
+func wasAborted(t *pcs.Transition) bool {
+	for _, task := range t.Tasks {
+		if taskAborted(task) {
+			return true
+		}
+	}
+	return false
+}
+
+func taskAborted(task pcs.Task) bool {
+	return task.State == pcs.TaskFailed && strings.Contains(task.Description+task.Error, "aborted")
 }
 
 // hasNew reports whether a command may not have been sent yet.
@@ -360,17 +469,18 @@ func (s *Transitions) news(tr *transition) []taskFailure {
 		}
 		tr.told[node] = true
 		c := s.nodes[node]
-		if c.transition != tr.id || tr.aborted && strings.Contains(task.Description+task.Error, "aborted") {
+		if c.transition != tr.id || tr.aborted && taskAborted(task) {
 			continue // commanded again since, or ended by ourselves
 		}
 		f := taskFailure{id: node, text: taskText(task)}
 		if unableToReserve(task) {
-			f.resend = tr.reserved[node] && c.resent < maxResends
+			ours := tr.reserved[node] || s.holder(node) != nil
+			f.resend = ours && c.resent < maxResends
 			if !f.resend && c.resent < maxRefused {
 				s.later[node] = refusedCommand{tr.poster, tr.id, align(time.Now().Add(min(time.Second<<c.resent, longestAgain)), time.Second/4)}
 			}
 			c.resent++
-			c.refused = !tr.reserved[node]
+			c.refused = !ours
 			s.nodes[node] = c
 		}
 		found = append(found, f)

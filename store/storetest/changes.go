@@ -177,6 +177,21 @@ func testChanges(t *testing.T, st store.Store) {
 			nil,
 		},
 		{
+			"a power transition",
+			func() error {
+				return st.PowerTransitions().Put(ctx, "t1", bos.PowerTransition{ID: "t1", Operation: "On", Components: []bos.ComponentID{id}})
+			},
+			&bos.Change{
+				Kind: bos.ChangePower, ID: "t1", Writer: "status",
+				Fields: []string{"id", "accepted", "components", "id", "operation", "operator", "service_id"},
+			},
+		},
+		{
+			"a power transition is over",
+			func() error { return st.PowerTransitions().Delete(ctx, "t1") },
+			&bos.Change{Kind: bos.ChangePower, ID: "t1", Writer: "status", Deleted: true},
+		},
+		{
 			"a transaction",
 			func() error {
 				return st.Transact(ctx, func(tx store.Tx) error {

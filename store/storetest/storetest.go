@@ -55,6 +55,18 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, caps Caps) {
 	run("boot artifacts", func(t *testing.T, st store.Store) {
 		testCollection(t, st.BootArtifacts(), artifactsFixture)
 	})
+	run("power transitions", func(t *testing.T, st store.Store) {
+		// Neighbours in the bucket.
+		for _, operator := range []string{"power-on", "status"} {
+			if _, err := store.AcquireLease(t.Context(), st, operator, "me", time.Minute, fixedNow); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := st.Settings().Update(t.Context(), func(s *bos.Settings) error { s.MaxNodesPerTransition = 3; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		testCollection(t, st.PowerTransitions(), transitionFixture)
+	})
 	run("options and settings", testSingletons)
 	run("values are copies", testCopies)
 	run("unknown members survive", testUnknownMembers)
@@ -154,6 +166,16 @@ var artifactsFixture = fixture[bos.BSSToken, bos.BootArtifacts]{
 	},
 }
 
+var transitionFixture = fixture[string, bos.PowerTransition]{
+	key: func(n int) string { return fmt.Sprintf("transition-%03d", n) },
+	value: func(n int) bos.PowerTransition {
+		return bos.PowerTransition{
+			ID: fmt.Sprintf("transition-%03d", n), Service: "s", Operation: "On", Operator: "power-on", Accepted: int64(n),
+			Aborted: n%2 == 0, Components: []bos.ComponentID{xname(n), xname(n + 1)},
+		}
+	},
+}
+
 // dbKey returns what a Scan sorts by.
 func dbKey(key any) string {
 	switch k := key.(type) {
@@ -163,6 +185,8 @@ func dbKey(key any) string {
 		return string(k)
 	case bos.BSSToken:
 		return string(k)
+	case string:
+		return k
 	}
 	panic("unknown key")
 }
