@@ -13,7 +13,7 @@ const transitionPrefix = "bos:transition:"
 
 // PowerTransitions implements Store.
 func (db *DB) PowerTransitions() Collection[string, bos.PowerTransition] {
-	return &transitionCollection{collection[string, bos.PowerTransition]{db, transitions}}
+	return &transitionCollection{collection[string, bos.PowerTransition]{db: db, kind: transitions}}
 }
 
 // transitionCollection is a collection whose Scan keeps to its part of the bucket.
