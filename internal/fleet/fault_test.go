@@ -340,6 +340,31 @@ func TestServiceFaults(t *testing.T) {
 	}
 }
 
+// TestStalledBody: a body begins and does not go on until the client gives up.
+func TestStalledBody(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 1, Faults: []Fault{{Kind: "outage", Value: "stall_mid_body"}}})
+	s := httptest.NewServer(m.Handler())
+	defer s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/hsm/v2/State/Components", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	begin := make([]byte, 2)
+	if _, err := io.ReadFull(resp.Body, begin); err != nil || string(begin) != `{"` {
+		t.Errorf("the body begins with %q, %v", begin, err)
+	}
+	cancel()
+	if rest, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) {
+		t.Errorf("then comes %q, %v", rest, err)
+	}
+}
+
 // TestItemFaults checks the share of list items that a probability strikes.
 func TestItemFaults(t *testing.T) {
 	for kind, between := range map[string][2]int{"drop_items": {50, 150}, "dup_items": {250, 350}} {

@@ -122,13 +122,16 @@ func (m *Machine) outage(mode string, a *answer, w http.ResponseWriter, r *http.
 		a.header.Set("Content-Type", "text/html")
 		a.WriteHeader(http.StatusBadGateway)
 		_, _ = io.WriteString(a, "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
-	case "reset_mid_body":
+	case "reset_mid_body", "stall_mid_body":
 		a.WriteHeader(http.StatusOK)
 		a.record()
 		a.header.Set("Content-Type", "application/json")
 		a.begin(w, 1000)
 		_, _ = io.WriteString(w, `{"`)
 		http.NewResponseController(w).Flush()
+		if mode == "stall_mid_body" {
+			m.wait(r, 24*time.Hour)
+		}
 		abort()
 	default:
 		a.header.Set("Content-Type", "text/plain")

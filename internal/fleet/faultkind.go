@@ -68,7 +68,7 @@ var faultKinds = map[string]faultKind{
 
 	"image_deleted": {service: "s3", value: optionalText, help: "image of this id or name, or every image, is gone from IMS and S3"},
 
-	"outage":                {service: "any", oneOf: []string{"503", "refuse", "blackhole", "502html", "reset_mid_body"}, help: "service is down, in this way"},
+	"outage":                {service: "any", oneOf: []string{"503", "refuse", "blackhole", "502html", "reset_mid_body", "stall_mid_body"}, help: "service is down, in this way"},
 	"error_rate":            {service: "any", value: number, deflt: "503", help: "answers this status, with the probability"},
 	"latency":               {service: "any", value: durationSpan, help: "answers late"},
 	"latency_per_item":      {service: "any", value: duration, help: "answers late by this much per item"},
