@@ -216,7 +216,7 @@ func eventLog(m *Machine) []string {
 // failures of every kind included, is decided by the seed.
 func TestSameSeedSameLog(t *testing.T) {
 	play := func(seed uint64) []string {
-		r := reports{status: func(int) int { return 200 }}
+		var r reports
 		m := newMachine(t, Config{Nodes: 64, Speed: 1, Manual: true, Seed: seed, Report: r.send, Faults: []Fault{
 			{Kind: "kernel_panic", Fraction: 0.1}, {Kind: "soft_off_ignored", Fraction: 0.1}, {Kind: "random_power_loss", Value: "2h", Fraction: 0.3},
 			{Kind: "random_crash", Value: "2h", Fraction: 0.3}, {Kind: "cfs_fail", Fraction: 0.2}, {Kind: "bmc_flaps", Value: "7m", Fraction: 0.1},

@@ -24,6 +24,11 @@ type Config struct {
 	Seed  uint64  // of every chance the machine takes
 	Speed float64 // divides every duration of the machine; 0 means that nothing takes time
 
+	// Manual makes the clock of the machine stand still: time passes, and what is due
+	// happens, in [Machine.Advance] and [Machine.AdvanceUntilIdle] alone. Speed divides
+	// durations as ever.
+	Manual bool
+
 	// BOSURL is what /v2/components/{xname} is appended to for the nodes' reports.
 	// Empty, and no Report: nodes boot and report to nobody.
 	BOSURL string
@@ -38,11 +43,6 @@ type Config struct {
 	// from up to ReportWorkers goroutines. A status of 2xx ends the node's tries; after
 	// any other, and after an error, it tries again as the real reporter does.
 	Report func(ctx context.Context, xname, token string) (status int, err error)
-	// Manual makes the clock of the machine stand still: time passes, and what is due
-	// happens, in [Machine.Advance] and [Machine.AdvanceUntilIdle] alone. Speed divides
-	// durations as ever.
-	Manual bool
-
 	// ReportWorkers bounds the reports under way; default 64.
 	ReportWorkers int
 
