@@ -37,7 +37,8 @@ var moves = map[string]map[bos.Status][]bos.Status{
 		onPending: {onCalled, failed},
 		onCalled:  {onPending},
 	},
-	"": { // a stage that cannot be applied disables the component, and is its last action
+	"": { // a stage that cannot be applied disables the component, is its last action and ends the hold
+		onHold:      {onPending, offPending, configuring, stable},
 		onCalled:    {onPending},
 		softCalled:  {offPending},
 		forceCalled: {offPending},
@@ -61,7 +62,7 @@ func mayMove(writer string, before, after *bos.Component, enabled bool) (broken 
 	case enabled && after.IsEnabled() && writer != "" && writer != "session-setup":
 		broken = append(broken, "it may not enable a component")
 	case from == to, enabled && after.IsEnabled():
-	case !slices.Contains(moves[writer][from], to), writer == "" && after.IsEnabled():
+	case !slices.Contains(moves[writer][from], to), writer == "" && (after.IsEnabled() || after.Action() != bos.ActionApplyStaged):
 		broken = append(broken, "there is no such transition")
 	}
 	if writer != "status" {
