@@ -5,22 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/bootorch/bosgo/bos"
 )
 
-// Write writes guarded patches under the lease of the tick, at most Options.MaxComponentBatchSize in one request. A
-// component that was taken over meanwhile is in Stale, one that was deleted in Missing, and the others are written all
-// the same. A request that fails does not keep the next from being sent; the errors are joined, and the result tells
-// what was done nevertheless.
+const (
+	// writeSize is about how many patches go into one request when there are many: enough that the request itself
+	// costs little, and few enough that several server processors, or servers, share the work.
+	writeSize = 500
+	// parallelWrites is how many requests of one Write are on their way at once.
+	parallelWrites = 4
+)
+
+// Write writes guarded patches under the lease of the tick, at most Options.MaxComponentBatchSize in one request, and
+// several requests at a time. A component that was taken over meanwhile is in Stale, one that was deleted in Missing, and
+// the others are written all the same. A request that fails does not keep the others from being sent; the errors are
+// joined, and the result tells what was done nevertheless. A component may be among the patches once.
 func Write(ctx context.Context, c Components, t Tick, patches []bos.GuardedPatch) (bos.GuardedResult, error) {
+	batches := slices.Collect(slices.Chunk(patches, min(batchSize(t, len(patches)), writeSize)))
+	results := make([]bos.GuardedResult, len(batches))
+	errs := make([]error, len(batches))
+	slots := make(chan struct{}, parallelWrites)
+	var wg sync.WaitGroup
+	for i, batch := range batches {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			results[i], errs[i] = writeBatch(ctx, c, t, batch)
+		})
+	}
+	wg.Wait()
 	var all bos.GuardedResult
-	var errs []error
-	for batch := range slices.Chunk(patches, batchSize(t, len(patches))) {
-		r, err := writeBatch(ctx, c, t, batch)
-		if err != nil {
-			errs = append(errs, err)
-		}
+	for _, r := range results {
 		all.Written = append(all.Written, r.Written...)
 		all.Stale = append(all.Stale, r.Stale...)
 		all.Missing = append(all.Missing, r.Missing...)
