@@ -80,6 +80,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, caps Caps) {
 	run("transaction", testTransact)
 	run("transaction sees one moment", testTransactIsolation)
 	run("transactions race", testTransactRaces)
+	run("writes under a lease", testHold)
 	run("changes", testChanges)
 	run("changes in order", testChangesInOrder)
 	run("cursors", testCursors)

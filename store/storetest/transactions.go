@@ -222,6 +222,74 @@ func testTransactRaces(t *testing.T, st store.Store) {
 	}
 }
 
+// testHold writes components that depend on a lease while it is renewed and then taken over.
+func testHold(t *testing.T, st store.Store) {
+	ctx := t.Context()
+	ids := xnames(1200) // more than one chunk
+	lease, err := store.AcquireLease(ctx, st, "status", "a", 15*time.Second, fixedNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := store.Hold{Operator: "status", Token: lease.Token}
+	write := func(text string, meanwhile func(), under ...store.Hold) (int, error) {
+		written, err := st.Components().UpdateMany(ctx, ids, func(id bos.ComponentID, c *bos.Component, _ bool) (store.Decision, error) {
+			if meanwhile != nil {
+				meanwhile()
+				meanwhile = nil
+			}
+			c.ID, c.Error = id, &text
+			return store.Write, nil
+		}, under...)
+		return len(written), err
+	}
+	holds := func(text string) int {
+		t.Helper()
+		found, err := st.Components().GetMany(ctx, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, c := range found {
+			if c.ErrorText() == text {
+				n++
+			}
+		}
+		return n
+	}
+	if n, err := write("held", nil, hold); err != nil || n != len(ids) || holds("held") != n {
+		t.Errorf("under the lease: %d written, %v", n, err)
+	}
+	renew := func(holder string, at time.Time) {
+		t.Helper()
+		if _, err := store.AcquireLease(ctx, st, "status", holder, 15*time.Second, at); err != nil {
+			t.Error(err)
+		}
+	}
+	if n, err := write("renewed", func() { renew("a", fixedNow.Add(5*time.Second)) }, hold); err != nil || n != len(ids) || holds("renewed") != n {
+		t.Errorf("while the lease is renewed: %d written, %v", n, err)
+	}
+	for _, wrong := range []store.Hold{{Operator: "status", Token: lease.Token + 1}, {Operator: "power-on", Token: lease.Token}} {
+		if n, err := write("wrong", nil, wrong); !errors.Is(err, bos.ErrConflict) || n != 0 || holds("wrong") != 0 {
+			t.Errorf("under %+v: %d written, %v, want bos.ErrConflict and nothing written", wrong, n, err)
+		}
+	}
+	if _, err := write("both", nil, hold, store.Hold{Operator: "power-on", Token: 1}); !errors.Is(err, bos.ErrConflict) || holds("both") != 0 {
+		t.Errorf("under a lease that is held and one that is not: %v, %d written", err, holds("both"))
+	}
+	if _, err := write("late", func() { renew("b", fixedNow.Add(time.Hour)) }, hold); !errors.Is(err, bos.ErrConflict) || holds("late") != 0 {
+		t.Errorf("after a takeover: %v, %d written; want bos.ErrConflict and nothing written", err, holds("late"))
+	}
+}
+
+// xnames returns n ids.
+func xnames(n int) []bos.ComponentID {
+	ids := make([]bos.ComponentID, n)
+	for i := range ids {
+		ids[i] = xname(i)
+	}
+	return ids
+}
+
 var fixedNow = time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)
 
 func testLeases(t *testing.T, st store.Store) {
