@@ -213,6 +213,14 @@ func (c *Component) ActionTime() Timestamp {
 	return Value(c.LastAction.LastUpdated)
 }
 
+// ReportTime returns when the actual state was written last, empty where it was not.
+func (c *Component) ReportTime() Timestamp {
+	if c.ActualState == nil {
+		return ""
+	}
+	return Value(c.ActualState.LastUpdated)
+}
+
 // DesiredArtifacts returns the artifacts BOS works towards; Kernel empty means off.
 func (c *Component) DesiredArtifacts() BootArtifacts {
 	if c.DesiredState == nil {
@@ -301,6 +309,10 @@ type Guard struct {
 	BootArtifacts *ArtifactFields `json:"boot_artifacts,omitempty"` // of the desired state
 	Configuration *string         `json:"configuration,omitempty"`  // of the desired state
 	Phase         *Phase          `json:"phase,omitempty"`          // not of GuardOf: who acts within a phase adds it
+
+	// Reported is last_updated of the actual state; empty = there is none. Not of GuardOf: who judges a report adds it.
+	// It does not tell two reports of one second apart, nor sees a token that nobody has recorded, which renews no stamp.
+	Reported *Timestamp `json:"reported,omitempty"`
 }
 
 // GuardOf returns a guard on everything that a session or an administrator changes when they take the component over.
@@ -323,7 +335,8 @@ func (g *Guard) Holds(c *Component) bool {
 		g.Enabled != nil && *g.Enabled != c.IsEnabled(),
 		g.BootArtifacts != nil && !g.BootArtifacts.Artifacts().Same(c.DesiredArtifacts()),
 		g.Configuration != nil && *g.Configuration != c.DesiredConfiguration(),
-		g.Phase != nil && *g.Phase != c.CurrentPhase():
+		g.Phase != nil && *g.Phase != c.CurrentPhase(),
+		g.Reported != nil && *g.Reported != c.ReportTime():
 		return false
 	}
 	return true

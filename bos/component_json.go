@@ -247,6 +247,8 @@ func (g *Guard) read(r *jsonReader) {
 			g.Configuration = readText[string](r)
 		case "phase":
 			g.Phase = readText[Phase](r)
+		case "reported":
+			g.Reported = readText[Timestamp](r)
 		default:
 			r.skip()
 		}
@@ -260,6 +262,7 @@ func (g *Guard) append(b []byte) []byte {
 	b = appendObject(b, "boot_artifacts", g.BootArtifacts)
 	b = appendText(b, "configuration", g.Configuration)
 	b = appendText(b, "phase", g.Phase)
+	b = appendText(b, "reported", g.Reported)
 	return closeObject(b, start, nil)
 }
 

@@ -562,22 +562,26 @@ var methodCases = []methodCase{
 			bos.Component{ID: "a", Session: new("s1"), DesiredState: nil},
 			bos.Component{ID: "b", Session: new("s1")},
 			bos.Component{ID: "c", Session: new("s1")},
+			bos.Component{ID: "d", ActualState: &bos.ActualState{BootArtifacts: bos.BootArtifacts{Kernel: "k"}.Fields()}},
+			bos.Component{ID: "e", ActualState: &bos.ActualState{BootArtifacts: bos.BootArtifacts{Kernel: "k"}.Fields()}},
 		)
-		read := m.component("b")
+		read, reported := m.component("b"), m.component("d")
 		_, err := m.PatchComponent(m.ctx, "", "b", bos.ComponentPatch{Session: new("s2")})
 		m.ok(err)
 		patch := bos.ComponentPatch{Error: new("E")}
 		result, err := m.PatchGuarded(m.ctx, bos.GuardedPatches{Patches: []bos.GuardedPatch{
-			{ID: "a", If: &bos.Guard{Session: new("s1"), BootArtifacts: bos.BootArtifacts{}.Fields(), Configuration: new("")}, Patch: patch},
+			{ID: "a", If: &bos.Guard{Session: new("s1"), BootArtifacts: bos.BootArtifacts{}.Fields(), Configuration: new(""), Reported: new(bos.Timestamp(""))}, Patch: patch},
 			{ID: "b", If: bos.GuardOf(&read), Patch: patch},
 			{ID: "c", Patch: patch},
+			{ID: "d", If: &bos.Guard{Reported: new(reported.ReportTime())}, Patch: patch},
+			{ID: "e", If: &bos.Guard{Reported: new(bos.Timestamp(""))}, Patch: patch},
 			{ID: "zz", If: &bos.Guard{Session: new("s1")}, Patch: patch},
 		}})
 		m.ok(err)
 		same(m, "result", result, bos.GuardedResult{
-			Written: []bos.ComponentID{"a", "c"}, Stale: []bos.ComponentID{"b"}, Missing: []bos.ComponentID{"zz"},
+			Written: []bos.ComponentID{"a", "c", "d"}, Stale: []bos.ComponentID{"b", "e"}, Missing: []bos.ComponentID{"zz"},
 		})
-		for id, want := range map[bos.ComponentID]string{"a": "E", "b": "", "c": "E"} {
+		for id, want := range map[bos.ComponentID]string{"a": "E", "b": "", "c": "E", "d": "E", "e": ""} {
 			same(m, "error of "+string(id), bos.Value(m.component(id).Error), want)
 		}
 		_, err = m.PatchGuarded(m.ctx, bos.GuardedPatches{Patches: []bos.GuardedPatch{{ID: "a", Patch: bos.ComponentPatch{Session: new("-bad")}}}})

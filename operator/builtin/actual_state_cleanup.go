@@ -16,6 +16,9 @@ import (
 // Only the actual state is cleared. The error stays, and the last action is touched on disabled, stable components
 // alone, where no wait clock runs and clients look for it (operators Q-15).
 //
+// A report that arrives meanwhile survives: the record is cleared only while it has the stamp that was read. That one has
+// expired, so a new one differs, unless the servers' clocks are as far apart as the age.
+//
 // What if the process dies? Each component is cleared by one write; the next pass finds the others.
 type actualStateCleanup struct{ d Deps }
 
@@ -51,9 +54,11 @@ func (o *actualStateCleanup) Run(ctx context.Context, t operator.Tick) error {
 			continue
 		}
 		e.ttl = trustedFor(&c, ttl)
-		if e.reached(bos.Value(c.ActualState.LastUpdated)) {
-			patches = append(patches, bos.GuardedPatch{ID: c.ID, If: bos.GuardOf(&c), Patch: clearActual(&c)})
-			t.Log.Debug("report has expired", "xname", c.ID, "reported", bos.Value(c.ActualState.LastUpdated))
+		if e.reached(c.ReportTime()) {
+			g := bos.GuardOf(&c)
+			g.Reported = new(c.ReportTime())
+			patches = append(patches, bos.GuardedPatch{ID: c.ID, If: g, Patch: clearActual(&c)})
+			t.Log.Debug("report has expired", "xname", c.ID, "reported", c.ReportTime())
 		}
 	}
 	e.schedule(t)

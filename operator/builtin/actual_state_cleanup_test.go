@@ -148,7 +148,7 @@ func TestActualStateCleanupTakenOver(t *testing.T) {
 	w.component(w.reported("x1", 5*time.Hour))
 	w.api.before = func(call string) error {
 		if isWrite(call) {
-			c := w.reported("x1", 0)
+			c := w.reported("x1", 5*time.Hour)
 			c.Session, c.Enabled = new("s2"), new(true)
 			w.component(c)
 		}
@@ -157,6 +157,39 @@ func TestActualStateCleanupTakenOver(t *testing.T) {
 	w.pass(newActualStateCleanup(w.deps()))
 	if c := w.getComponent("x1"); c.ActualArtifacts().Empty() || c.Action() != bos.ActionPoweringOn {
 		t.Errorf("the component of another session was written: %+v", c)
+	}
+}
+
+// TestActualStateCleanupHearsLateReports lets nodes report between reading and writing.
+func TestActualStateCleanupHearsLateReports(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		read func(*bos.Component) // what the pass reads
+	}{
+		{"expired", func(*bos.Component) {}},
+		{"without a stamp", func(c *bos.Component) { c.ActualState.LastUpdated = nil }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			for _, id := range []bos.ComponentID{"x1", "x2"} {
+				c := w.reported(id, 5*time.Hour)
+				row.read(&c)
+				w.component(c)
+			}
+			w.api.before = func(call string) error {
+				if isWrite(call) {
+					w.component(w.reported("x1", 0))
+				}
+				return nil
+			}
+			w.pass(newActualStateCleanup(w.deps()))
+			if c := w.getComponent("x1"); c.ActualArtifacts() != fixtureArtifacts || c.Action() != bos.ActionPoweringOn {
+				t.Errorf("the report that came meanwhile is lost: %+v, last action %s", c.ActualArtifacts(), c.Action())
+			}
+			if c := w.getComponent("x2"); !c.ActualArtifacts().Empty() {
+				t.Error("the report that did not change is not cleared")
+			}
+		})
 	}
 }
 
