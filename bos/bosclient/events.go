@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -159,7 +158,7 @@ func (e *event) add(line []byte) {
 // change decodes the event; ok is false if it says nothing.
 func (e *event) change() (change bos.Change, ok bool, err error) {
 	if len(e.data) > 0 {
-		if err := json.Unmarshal(e.data, &change); err != nil {
+		if err := change.UnmarshalJSON(e.data); err != nil {
 			return change, false, fmt.Errorf("stream of changes: an event is not a change: %w", err)
 		}
 	}

@@ -3,7 +3,6 @@ package bosserver
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -124,7 +123,7 @@ const maxEventsTogether = 256
 func (e eventWriter) events(c bos.Change, waiting <-chan bos.Change) error {
 	var text bytes.Buffer
 	for n := 1; ; n++ {
-		data, err := json.Marshal(&c)
+		data, err := c.MarshalJSON()
 		if err != nil {
 			return err
 		}

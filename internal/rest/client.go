@@ -103,11 +103,19 @@ func (c *Client) Do(ctx context.Context, r Request, read func(*Answer) error) er
 	return err
 }
 
+// encode is json.Marshal without its second look at what a value has written of itself.
+func encode(v any) ([]byte, error) {
+	if m, ok := v.(json.Marshaler); ok {
+		return m.MarshalJSON()
+	}
+	return json.Marshal(v)
+}
+
 func (c *Client) do(ctx context.Context, r Request, read func(*Answer) error) error {
 	t := newCall(c, r, read)
 	var body any
 	if r.Body != nil {
-		text, err := json.Marshal(r.Body)
+		text, err := encode(r.Body)
 		if err != nil {
 			return fmt.Errorf("%s: encode the body of %s %s: %w", c.service, r.Method, t.where, err)
 		}

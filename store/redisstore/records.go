@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	_ "embed" // of the scripts
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -161,7 +160,7 @@ func encodeChange(c *bos.Change) (string, error) {
 	if c == nil {
 		return "", nil
 	}
-	data, err := json.Marshal(c)
+	data, err := c.MarshalJSON()
 	if err != nil {
 		return "", fmt.Errorf("encode change: %w", err)
 	}

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -114,7 +113,7 @@ func (d *Driver) changes(ctx context.Context, entries []redis.XMessage) []bos.Ch
 		revision, err := strconv.ParseUint(text, 10, 64)
 		var c bos.Change
 		if err == nil {
-			err = json.Unmarshal([]byte(data), &c)
+			err = c.UnmarshalJSON([]byte(data))
 		}
 		if err != nil || epoch == "" || revision == 0 {
 			d.log.WarnContext(ctx, "skipping unreadable entry of the feed of changes", "id", e.ID, "err", err)

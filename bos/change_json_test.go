@@ -1,0 +1,63 @@
+package bos
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+)
+
+// plainChange is a Change as encoding/json would do it.
+type plainChange Change
+
+func TestChangeJSON(t *testing.T) {
+	for _, c := range []Change{
+		{},
+		{Cursor: Cursor{Epoch: "e-1", Revision: 7}, Kind: ChangeResync},
+		{
+			Cursor: Cursor{Epoch: "e", Revision: 1 << 60}, Kind: ChangeComponent, Deleted: true, ID: "x\"1", Tenant: "t", Writer: "status",
+			Fields: []string{"enabled", "é<"}, Heartbeat: true, Enabled: true, Status: StatusStable, Phase: PhaseConfiguring, Session: "s", StagedSession: "s2",
+		},
+	} {
+		want, err := json.Marshal(plainChange(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(c)
+		if err != nil || string(got) != string(want) {
+			t.Errorf("written as\n%s (%v), want\n%s", got, err, want)
+		}
+	}
+}
+
+func FuzzChangeJSON(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"cursor":"e-1","kind":"component","id":"x1","fields":["a","b"],"enabled":true}`, `{"fields":[]}`, `{"fields":[null, "a" ]}`, `{"fields":["a",]}`,
+		`{"fields":["a"`, `{"fields":{}}`, `{"fields":null,"kind":null,"deleted":null}`, `{"cursor":"x"}`, `{"cursor":1}`, `{"more":[1,{}],"id":"a"}`, `{"more":tru}`, `null`, `[]`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var c Change
+		if c.UnmarshalJSON(data) != nil {
+			return
+		}
+		var plain plainChange
+		if err := json.Unmarshal(data, &plain); err != nil {
+			t.Fatalf("%q is taken, by encoding/json: %v", data, err)
+		}
+		out, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again Change
+		if err := json.Unmarshal(out, &again); err != nil {
+			t.Fatalf("%q became %s: %v", data, out, err)
+		}
+		if len(c.Fields) == 0 {
+			c.Fields = nil
+		}
+		if !reflect.DeepEqual(c, again) {
+			t.Errorf("%q became %+v, and then %+v", data, c, again)
+		}
+	})
+}
