@@ -404,17 +404,17 @@ func (r *runner) hear(c *bos.Change) {
 			r.inbox.addFull()
 		}
 	}()
+	if c.Kind == bos.ChangeResync || c.Kind == bos.ChangeLease && c.ID == r.name && c.Deleted {
+		select { // a resync may stand for the release
+		case r.leaseFreed <- struct{}{}:
+		default:
+		}
+	}
 	switch c.Kind {
 	case bos.ChangeResync, bos.ChangeOptions, bos.ChangeSettings:
 		r.inbox.addFull()
 		return
 	case bos.ChangeLease:
-		if c.ID == r.name && c.Deleted {
-			select {
-			case r.leaseFreed <- struct{}{}:
-			default:
-			}
-		}
 		return
 	}
 	if c.Writer == r.name || c.Heartbeat || r.waker == nil {

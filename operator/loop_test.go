@@ -529,6 +529,22 @@ func TestLoopLease(t *testing.T) {
 			wantStarts(t, p, seconds(600))
 		})
 	})
+	t.Run("standing by, and the release is lost in a resync", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			api, l := newFakeAPI(), &operator.Loop{}
+			api.holder, api.until = "other", time.Now().Add(time.Hour)
+			loop(t, newProbe(), api, func(x *operator.Loop) { me(x); l = x }, 0, func() {
+				time.Sleep(time.Second)
+				synctest.Wait()
+				api.set(func(a *fakeAPI) { a.holder = "" })
+				api.publish(bos.Change{Kind: bos.ChangeResync})
+				synctest.Wait()
+				if !l.Active() {
+					t.Error("not active right after the resync")
+				}
+			})
+		})
+	})
 	t.Run("lost: the pass in hand is stopped and the fence is shut", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			api, p := newFakeAPI(), newProbe()

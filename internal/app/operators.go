@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ type OperatorConfig struct {
 	TokenFile string
 	CAFile    string
 	Run       string // "all" or names joined by commas
-	Store     string // against a reference API server: where BSS tokens are recorded
+	Store     string // against a reference API server: its Redis, which keeps what such a server does not; empty = act alone
 	Upstreams Upstreams
 	Metrics   string // address to serve metrics on
 	LogLevel  string
@@ -47,7 +48,8 @@ The operators: `+strings.Join(builtin.Names(), ", "), getenv, stderr)
 	f.StringEnv(&cfg.TokenFile, "token-file", "BOS_TOKEN_FILE", "", "file with a bearer token for the API, re-read when it changes")
 	f.StringEnv(&cfg.CAFile, "ca-file", "BOS_CA_FILE", "", "PEM bundle of the authorities to trust for the API")
 	f.StringEnv(&cfg.Run, "run", "BOS_RUN", "all", "operators to run: all, or names joined by commas")
-	f.StringEnv(&cfg.Store, "store", "BOS_STORE", "", "only with a reference API server: its Redis, where power-on records BSS tokens")
+	f.StringEnv(&cfg.Store, "store", "BOS_STORE", "", "only with a reference API server: its Redis, where "+
+		"leases, power transitions and BSS tokens are kept; the same for all processes; without it run only one")
 	f.StringEnv(&cfg.Metrics, "metrics-listen", "BOS_METRICS_LISTEN", "", metricsHelp)
 	f.StringEnv(&cfg.LogLevel, "log-level", "BOS_OPERATOR_LOG_LEVEL", "INFO", "log level until the options are read")
 	cfg.Upstreams.Bind(f)
@@ -86,7 +88,12 @@ func RunOperators(ctx context.Context, cfg OperatorConfig, stderr io.Writer) err
 	if err != nil {
 		return UsageErrorf("--api: %v", err)
 	}
-	api := shareChanges(ctx, client)
+	st, err := OpenStore(ctx, cmp.Or(cfg.Store, "memory:"), log)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	api := shareChanges(ctx, newBesideReference(client, st, cfg.Store == "", log))
 	live := newLiveOptions(level, log)
 	clients, err := cfg.Upstreams.clients(live, log)
 	if err != nil {
@@ -94,11 +101,6 @@ func RunOperators(ctx context.Context, cfg OperatorConfig, stderr io.Writer) err
 	}
 	deps := clients.deps(api, log)
 	if cfg.Store != "" {
-		st, err := OpenStore(ctx, cfg.Store, log)
-		if err != nil {
-			return err
-		}
-		defer st.Close()
 		deps.Artifacts = tokenRecorder{st}
 	}
 	names, err := cfg.names()
