@@ -6,7 +6,7 @@ import (
 )
 
 // maxWoken is the number of ids up to which a pass looks at them alone.
-const maxWoken = 1000
+const maxWoken = 3000
 
 // inbox collects what wakes the loop between two passes.
 type inbox struct {

@@ -213,7 +213,7 @@ func (r *runner) work(ctx context.Context, fence Fence) {
 			return
 		}
 		end := time.Now()
-		rested = end.Add(rest(t.Full(), end.Sub(start)))
+		rested = end.Add(rest(end.Sub(start)))
 		period := r.period()
 		if t.Full() {
 			poll = start.Add(period)
@@ -231,14 +231,9 @@ func (r *runner) work(ctx context.Context, fence Fence) {
 	}
 }
 
-// rest is the pause after a pass. A full pass costs what exists, however little has changed, so the loop rests as long
-// as it took. A pass over ids costs what changed: putting more of them into one saves little, and keeps each waiting.
-func rest(full bool, took time.Duration) time.Duration {
-	if !full {
-		took /= 4
-	}
-	return min(max(took, minPause), maxPause)
-}
+// rest is the pause after a pass. What changes meanwhile is looked at together by the next one: a storm costs a handful
+// of passes and at most four fifths of a processor.
+func rest(took time.Duration) time.Duration { return min(max(took/4, minPause), maxPause) }
 
 // await waits until a pass is due: at poll, when something is in the inbox, or when a scheduled time has come; but not
 // before rested, unless poll comes first. It returns false when the context ends.

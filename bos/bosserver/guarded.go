@@ -12,7 +12,7 @@ import (
 
 // ownedStep is how many components are written in one transaction with their owners. A transaction runs again when one
 // of its records has changed meanwhile, so a longer one would starve while thousands of nodes report.
-const ownedStep = 64
+const ownedStep = 250
 
 // PatchGuarded writes each patch whose guard still holds. With a lease token nothing is written once somebody else has
 // the lease; what was written before that stays.

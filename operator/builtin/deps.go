@@ -139,14 +139,20 @@ func (d Deps) withDefaults() Deps {
 	return d
 }
 
+// idsIn returns the ids of a pass in ascending order.
+func idsIn(changed []string) []bos.ComponentID {
+	ids := make([]bos.ComponentID, len(changed))
+	for i, id := range changed {
+		ids[i] = bos.ComponentID(id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // list reads the components that match f: in an id pass those among ids, in a full pass (ids nil) all.
 func list(ctx context.Context, api API, f bos.ComponentFilter, ids []string) ([]bos.Component, error) {
 	if ids != nil {
-		f.IDs = make([]bos.ComponentID, len(ids))
-		for i, id := range ids {
-			f.IDs[i] = bos.ComponentID(id)
-		}
-		slices.Sort(f.IDs)
+		f.IDs = idsIn(ids)
 	}
 	var found []bos.Component
 	for c, err := range api.ListComponents(ctx, f) {

@@ -256,6 +256,7 @@ type spyAPI struct {
 	after  func(call string) error // its error is the answer, although the call was done
 
 	mu      sync.Mutex
+	hooks   sync.Mutex // held while a hook runs
 	calls   []string
 	patches []bos.GuardedPatch
 }
@@ -278,18 +279,27 @@ func spy[T any](a *spyAPI, call string, do func() (T, error)) (T, error) {
 	a.calls = append(a.calls, call)
 	a.mu.Unlock()
 	var none T
-	if a.before != nil {
-		if err := a.before(call); err != nil {
-			return none, err
-		}
+	if err := a.hook(a.before, call); err != nil {
+		return none, err
 	}
 	v, err := do()
-	if a.after != nil && err == nil {
-		if err := a.after(call); err != nil {
-			return none, err
-		}
+	if err == nil {
+		err = a.hook(a.after, call)
 	}
-	return v, err
+	if err != nil {
+		return none, err
+	}
+	return v, nil
+}
+
+// hook runs a hook; they need not be safe for concurrent use.
+func (a *spyAPI) hook(fn func(string) error, call string) error {
+	if fn == nil {
+		return nil
+	}
+	a.hooks.Lock()
+	defer a.hooks.Unlock()
+	return fn(call)
 }
 
 func (a *spyAPI) ListComponents(ctx context.Context, f bos.ComponentFilter) iter.Seq2[bos.Component, error] {

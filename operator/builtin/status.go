@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
@@ -51,31 +52,89 @@ type looked struct {
 	v verdict
 }
 
-// Run implements operator.Operator.
+// Run implements operator.Operator. While one batch is judged, the next is listed and the one before is written.
 func (s *status) Run(ctx context.Context, t operator.Tick) error {
-	found, err := list(ctx, s.API, bos.ComponentFilter{Enabled: new(true)}, t.Changed)
-	if err != nil {
-		return err
-	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	s.Transitions.join(t, s.Name())
-	s.forget(t, found)
 	s.slowest, s.every = 0, nil
 	defer func() { s.every = nil }()
+	var listErr error
+	listed := make(chan []bos.Component, 1)
+	go func() {
+		defer close(listed)
+		listErr = s.list(ctx, t, listed)
+	}()
+	found := map[bos.ComponentID]bool{}
+	var writes laterWrites
 	var errs []error
-	for _, batch := range batches(found, &t.Options) {
-		errs = append(errs, s.judge(ctx, t, batch))
+	for batch := range listed {
+		for i := range batch {
+			found[batch[i].ID] = true
+		}
+		errs = append(errs, s.judge(ctx, t, batch, &writes))
+	}
+	errs = append(errs, writes.wait(), listErr)
+	if listErr == nil {
+		s.forget(t, found)
 	}
 	return errors.Join(errs...)
 }
 
-// forget drops the watches of components that are no longer enabled, or gone.
-func (s *status) forget(t operator.Tick, found []bos.Component) {
-	still := make(map[bos.ComponentID]bool, len(found))
-	for i := range found {
-		still[found[i].ID] = true
+// list sends the components that the pass concerns, batch by batch.
+func (s *status) list(ctx context.Context, t operator.Tick, to chan<- []bos.Component) error {
+	f := bos.ComponentFilter{Enabled: new(true)}
+	if !t.Full() {
+		f.IDs = idsIn(t.Changed)
 	}
+	size := t.Options.MaxComponentBatchSize
+	var batch []bos.Component
+	send := func() bool {
+		if len(batch) == 0 {
+			return true
+		}
+		select {
+		case to <- batch:
+			batch = nil
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for c, err := range s.API.ListComponents(ctx, f) {
+		if err != nil {
+			send()
+			return fmt.Errorf("list components: %w", err)
+		}
+		if batch = append(batch, c); len(batch) == size && !send() {
+			break
+		}
+	}
+	send()
+	return nil
+}
+
+// laterWrites are writes that go on while the next is prepared, one after the other.
+type laterWrites struct {
+	wg  sync.WaitGroup
+	err error
+}
+
+func (w *laterWrites) start(write func() error) {
+	w.wg.Wait()
+	w.wg.Go(func() { w.err = errors.Join(w.err, write()) })
+}
+
+// wait waits for the last write and returns the errors of all.
+func (w *laterWrites) wait() error {
+	w.wg.Wait()
+	return w.err
+}
+
+// forget drops the watches of components that are no longer enabled, or gone.
+func (s *status) forget(t operator.Tick, found map[bos.ComponentID]bool) {
 	drop := func(id bos.ComponentID) {
-		if !still[id] {
+		if !found[id] {
 			delete(s.watches, id)
 			t.Sched.Cancel(string(id))
 		}
@@ -91,8 +150,8 @@ func (s *status) forget(t operator.Tick, found []bos.Component) {
 	}
 }
 
-// judge looks at one batch: reads what is needed, decides, writes what changes and plans the next look.
-func (s *status) judge(ctx context.Context, t operator.Tick, batch []bos.Component) error {
+// judge looks at one batch: reads what is needed, decides, begins to write what changes and plans the next look.
+func (s *status) judge(ctx context.Context, t operator.Tick, batch []bos.Component, writes *laterWrites) error {
 	var now []*looked
 	for i := range batch {
 		c := &batch[i]
@@ -130,14 +189,17 @@ func (s *status) judge(ctx context.Context, t operator.Tick, batch []bos.Compone
 			patches = append(patches, guard(l.c, p))
 		}
 	}
-	r, err := operator.Write(ctx, s.API, t, patches)
 	if len(patches) > 0 {
-		t.Log.Debug("status", "looked", len(now), "written", len(r.Written), "stale", len(r.Stale), "missing", len(r.Missing))
+		writes.start(func() error {
+			r, err := operator.Write(ctx, s.API, t, patches)
+			t.Log.Debug("status", "looked", len(now), "written", len(r.Written), "stale", len(r.Stale), "missing", len(r.Missing))
+			return err
+		})
 	}
 	for _, l := range now {
 		s.plan(t, l, perr != nil || cerr != nil && l.v.hold && l.f.config == configUnread)
 	}
-	return errors.Join(perr, cerr, err)
+	return errors.Join(perr, cerr)
 }
 
 // readPower asks PCS for the power state of all at once.
