@@ -12,6 +12,10 @@ build: ## build all commands into bin/
 test: ## run all tests with the race detector
 	go test -race ./...
 
+SEEDS ?= 2000
+model: ## run SEEDS (2000) random histories of a whole system, without the race detector
+	go test ./internal/systemtest -run '^TestModel$$' -seeds $(SEEDS) -timeout 20m
+
 CASES := ./bos/... ./clients/... ./operator/... ./cmd/bos-reporter ./internal/svctest
 cases: ## tell which numbered cases of the specification pass; fail if one does not
 	@go test -v $(CASES) 2>&1 | awk -f scripts/cases.awk
@@ -47,4 +51,4 @@ package-test: ## install, start, upgrade and remove the reporter's packages; as 
 	deploy/reporter/test-deb.sh
 	deploy/reporter/test-boot.sh
 
-.PHONY: help build test cases lint generate generated tidy fuzz bench package package-test
+.PHONY: help build test model cases lint generate generated tidy fuzz bench package package-test

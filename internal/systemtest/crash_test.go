@@ -59,6 +59,7 @@ func (c *crash) happened() string {
 // TestCrash kills the operators at every step of a session, once before and once after the step is carried out, starts
 // them anew on the same database and machine, and looks at what became of the nodes.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		op     bos.Operation
@@ -84,6 +85,7 @@ func TestCrash(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			stride := 1
 			if sparse() {
 				if tc.speed > 0 {

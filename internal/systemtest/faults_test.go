@@ -39,6 +39,7 @@ var classes = []class{
 // TestFaults reboots a machine of which a fifth is broken, once more while two services go away for half a minute each: the
 // session completes, every node ends as it should with its cause, and the broken nodes do not hold up the healthy ones.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	var fine *healthy
 	for _, day := range []struct {
 		name            string

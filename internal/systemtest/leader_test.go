@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -34,9 +33,6 @@ func TestMain(m *testing.M) {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(800) // much is allocated, little of it lives
-	}
-	if raceDetector {
-		runtime.GOMAXPROCS(1)
 	}
 	os.Exit(m.Run())
 }

@@ -20,6 +20,7 @@ const outageTime = time.Minute
 // ways. The session resumes by itself; meanwhile the components say what they wait for, use no attempts, and others that
 // do not need the service get on.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	modes := []string{"503", "refuse", "blackhole"}
 	moments := []time.Duration{0, 1500 * time.Millisecond, 4 * time.Second, 12 * time.Second, 20 * time.Second}
 	if sparse() {

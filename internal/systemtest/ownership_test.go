@@ -23,9 +23,9 @@ var owned = map[string][]string{
 	"status":               {"actual_state", "enabled", "error", "event_stats", "last_action.failed", "last_action.last_updated", "status"},
 }
 
-// mayWrite holds a write to what the state machine allows its writer, and tells what it broke. It may record what it did
-// of a component that was put on hold since it looked, as the command had been sent.
-func mayWrite(writer string, before, after *bos.Component, c *bos.Change, policy int, heldSince bool) (broken []string) {
+// mayWrite holds a write to what the state machine allows its writer, and tells what it broke. Unseen is a status that the
+// component got since the writer looked: it may record a command that it had sent when the component was put on hold.
+func mayWrite(writer string, before, after *bos.Component, c *bos.Change, policy int, unseen bool) (broken []string) {
 	wrong := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	for i, n := range attemptsOf(after) {
 		if n > policy {
@@ -65,7 +65,7 @@ func mayWrite(writer string, before, after *bos.Component, c *bos.Change, policy
 				wrong("it counted the attempts of another one: %v, before %v", is, was)
 			}
 		}
-		if is[own] > was[own] && !slices.Contains(statuses, from) && (from != bos.StatusOnHold || !heldSince) {
+		if is[own] > was[own] && !slices.Contains(statuses, from) && (from != bos.StatusOnHold || !unseen) {
 			wrong("it acted on a component that is %s", from)
 		}
 		if after.Override() == bos.StatusFailed && before.Override() != bos.StatusFailed && was[own] < policy {

@@ -103,6 +103,7 @@ func (s *pause) skip() bool {
 // TestPause puts the leader to sleep at each of its requests, for longer than its lease, lets another process finish the
 // session, and wakes it: it must leave the services alone.
 func TestPause(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		op   bos.Operation
 		want map[string]int // commands to a node
@@ -112,6 +113,7 @@ func TestPause(t *testing.T) {
 		{bos.OperationReboot, map[string]int{"gracefulshutdown": 1, "on": 1}, map[string]int{"gracefulshutdown": 2}},
 	} {
 		t.Run(string(tc.op), func(t *testing.T) {
+			t.Parallel()
 			stride := 1
 			if sparse() {
 				stride = 4
@@ -186,6 +188,7 @@ func TestPause(t *testing.T) {
 
 // TestTwoLeaders runs both processes awake: each request that changes something comes from the holder of the lease.
 func TestTwoLeaders(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, worldConfig{nodes: 8, speed: 20, seed: 2})
 		check := watcher{sends: func(p *process, r *request) bool {
