@@ -206,14 +206,19 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-// shortenWaits makes the waits of BOS fit the simulated machine: they are divided by its speed, not below 2 s.
+// nodesPerSecond is what this machine gets done at least: a wait is long enough for all nodes of a session to get their
+// turn.
+const nodesPerSecond = 500
+
+// shortenWaits makes the waits of BOS fit the simulated machine: they are divided by its speed, but BOS is no faster.
 func (d *demo) shortenWaits(ctx context.Context) error {
 	speed := d.cfg.speed
+	least := 2 + len(d.inv.Nodes)/nodesPerSecond // seconds
 	scaled := func(wait time.Duration) *int {
 		if speed <= 0 {
-			return new(2)
+			return &least
 		}
-		return new(max(2, int((time.Duration(float64(wait)/speed)+time.Second-1)/time.Second)))
+		return new(max(least, int((time.Duration(float64(wait)/speed)+time.Second-1)/time.Second)))
 	}
 	o := bos.DefaultOptions()
 	if _, err := d.api.UpdateOptions(ctx, bos.OptionsPatch{
@@ -230,6 +235,7 @@ func (d *demo) shortenWaits(ctx context.Context) error {
 func (d *demo) discover(ctx context.Context) error {
 	d.printer.Say("discovering %s of the simulated machine", count(len(d.inv.Nodes), "node"))
 	for deadline := time.Now().Add(time.Minute); ; {
+		start := time.Now()
 		n := 0
 		for _, err := range d.api.ListComponents(ctx, bos.ComponentFilter{}) {
 			if err != nil {
@@ -247,7 +253,7 @@ func (d *demo) discover(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(max(50*time.Millisecond, 4*time.Since(start))):
 		}
 	}
 }

@@ -15,8 +15,12 @@ type API interface {
 	bos.SessionsAPI
 }
 
-// refresh bounds how often a session is looked at: at most so often while it changes, at least every tenth of it.
-const refresh = 200 * time.Millisecond
+const (
+	// refresh bounds how often a session is looked at: at most so often while it changes, at least every tenth of it.
+	refresh = 200 * time.Millisecond
+	// restFactor bounds what looking costs: after a look at a session of many nodes there is a pause so many times as long.
+	restFactor = 4
+)
 
 // Watch shows a session until it is complete and returns it. It looks when events tell of changes, and every two
 // seconds where there are no events.
@@ -39,6 +43,7 @@ func Watch(ctx context.Context, api API, key bos.TenantKey, show func(Snapshot))
 	}()
 	defer func() { cancel(); <-done }()
 	for {
+		start := time.Now()
 		s, err := api.GetSession(ctx, key)
 		if err != nil {
 			return s, err
@@ -56,7 +61,7 @@ func Watch(ctx context.Context, api API, key bos.TenantKey, show func(Snapshot))
 		select { // pace
 		case <-ctx.Done():
 			return s, context.Cause(ctx)
-		case <-time.After(refresh):
+		case <-time.After(max(refresh, restFactor*time.Since(start))):
 		}
 		select {
 		case <-ctx.Done():

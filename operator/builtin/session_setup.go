@@ -53,6 +53,10 @@ func (o *sessionSetup) Run(ctx context.Context, t operator.Tick) error {
 	})
 }
 
+// maxComponentsText is the longest list of components that a reference server takes. Nobody needs the list but people
+// who look at the session: components name their session themselves. Source: BOS v2 API, V2Session.components.
+const maxComponentsText = 524288
+
 // errNotPending ends a set-up whose session was deleted, or set up by somebody else, while its nodes were looked up.
 var errNotPending = errors.New("no longer pending")
 
@@ -203,10 +207,16 @@ func (o *sessionSetup) start(ctx context.Context, t operator.Tick, s *bos.Sessio
 	for i, id := range ids {
 		names[i] = string(id)
 	}
-	_, err := o.d.API.PatchSession(ctx, s.Key(), bos.SessionPatch{
+	patch := bos.SessionPatch{
 		Components: new(strings.Join(names, ",")),
 		Status:     &bos.SessionStatusPatch{Status: new(bos.SessionRunning)},
-	})
+	}
+	_, err := o.d.API.PatchSession(ctx, s.Key(), patch)
+	if errors.Is(err, bos.ErrInvalid) && len(*patch.Components) > maxComponentsText {
+		log.Warn("the list of components is too long for the API server; the session runs without it", "count", len(ids), "err", err)
+		patch.Components = nil
+		_, err = o.d.API.PatchSession(ctx, s.Key(), patch)
+	}
 	if errors.Is(err, bos.ErrNotFound) {
 		log.Warn("session was deleted while it was set up; its nodes go on", "count", len(ids))
 		return nil

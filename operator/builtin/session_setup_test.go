@@ -784,6 +784,31 @@ func TestSessionSetupQueriesInChunks(t *testing.T) {
 	}
 }
 
+// TestSessionSetupOfVeryManyNodes has a server that takes no list of components as long as this one.
+func TestSessionSetupOfVeryManyNodes(t *testing.T) {
+	w := newWorld(t)
+	var ids []string
+	for i := range 5000 {
+		id := bos.ComponentID(fmt.Sprintf("n%0110d", i))
+		ids = append(ids, string(id))
+		w.component(newlyDiscovered(id))
+		w.hsm.Set(hsm.Node{ID: id, Enabled: true})
+	}
+	w.template("t", nodes(ids...))
+	w.session(bos.Session{Name: "s1"})
+	refused := 0
+	w.api.before = func(call string) error {
+		if strings.HasPrefix(call, "PatchSession") {
+			if refused++; refused == 1 {
+				return fmt.Errorf("too long - 'components': %w", bos.ErrInvalid)
+			}
+		}
+		return nil
+	}
+	w.pass(newSessionSetup(w.deps()))
+	w.wantRunning("", "s1", "")
+}
+
 func TestSessionSetupWakes(t *testing.T) {
 	op := &sessionSetup{}
 	for _, row := range []struct {
