@@ -346,7 +346,30 @@ func UnmarshalComponents(data []byte) ([]Component, error) {
 }
 
 // MarshalJSON writes the known members and then those in Extra; likewise for the types below.
-func (c Component) MarshalJSON() ([]byte, error) { return c.append(make([]byte, 0, 512)), nil }
+func (c Component) MarshalJSON() ([]byte, error) { return c.append(make([]byte, 0, c.sizeHint())), nil }
+
+// AppendJSON appends the component to b as MarshalJSON writes it.
+func (c *Component) AppendJSON(b []byte) []byte { return c.append(b) }
+
+// sizeHint is about how long the component is as JSON; most of it are its artifacts.
+func (c *Component) sizeHint() int {
+	size := 256
+	add := func(a *ArtifactFields) {
+		if a != nil {
+			size += 256 + len(Value(a.Kernel)) + len(Value(a.KernelParameters)) + len(Value(a.Initrd))
+		}
+	}
+	if s := c.ActualState; s != nil {
+		add(s.BootArtifacts)
+	}
+	if s := c.DesiredState; s != nil {
+		add(s.BootArtifacts)
+	}
+	if s := c.StagedState; s != nil {
+		add(s.BootArtifacts)
+	}
+	return size
+}
 
 // UnmarshalJSON keeps unknown members in Extra. It checks the whole text, so that it may be called with anything;
 // likewise for the types below.

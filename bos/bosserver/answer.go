@@ -1,7 +1,6 @@
 package bosserver
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,22 +41,21 @@ const listBuffer = 1 << 20
 // writeList answers with the components of seq, which need not fit into memory. When seq fails after the answer has
 // begun the connection is cut, so that nobody takes the part for the whole.
 func writeList(w http.ResponseWriter, seq iter.Seq2[bos.Component, error]) error {
-	buf := bytes.NewBuffer(make([]byte, 0, 4096))
+	buf := make([]byte, 0, 4096)
 	begun := false
-	begin := func() {
+	flush := func() (gone bool) {
 		if !begun {
 			begun = true
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusOK)
 		}
+		_, err := w.Write(buf)
+		buf = buf[:0]
+		return err != nil
 	}
-	buf.WriteByte('[')
+	buf = append(buf, '[')
 	first := true
 	for c, err := range seq {
-		var data []byte
-		if err == nil {
-			data, err = c.MarshalJSON()
-		}
 		if err != nil {
 			if begun {
 				panic(http.ErrAbortHandler)
@@ -65,21 +63,16 @@ func writeList(w http.ResponseWriter, seq iter.Seq2[bos.Component, error]) error
 			return err
 		}
 		if !first {
-			buf.WriteByte(',')
+			buf = append(buf, ',')
 		}
 		first = false
-		buf.Write(data)
-		if buf.Len() >= listBuffer {
-			begin()
-			if _, err := buf.WriteTo(w); err != nil {
-				return ignoreGone(err)
-			}
+		if buf = c.AppendJSON(buf); len(buf) >= listBuffer && flush() {
+			return nil // there is nobody to tell
 		}
 	}
-	buf.WriteString("]\n")
-	begin()
-	_, err := buf.WriteTo(w)
-	return ignoreGone(err)
+	buf = append(buf, ']', '\n')
+	flush()
+	return nil
 }
 
 // writeProblem answers with the problem document of an error, unless the answer has begun.
