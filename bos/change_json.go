@@ -91,18 +91,7 @@ func readTexts(r *jsonReader) (list []string) {
 		r.fail("an array")
 		return nil
 	}
-	r.i = skipSpace(r.data, r.i+1)
-	for r.err == nil && r.peek() != ']' {
-		list = append(list, textOf[string](r))
-		if r.i = skipSpace(r.data, r.i); r.peek() == ',' {
-			if r.i = skipSpace(r.data, r.i+1); r.peek() == ']' {
-				r.broken()
-			}
-		} else if r.peek() != ']' {
-			r.broken()
-		}
-	}
-	r.i++
+	r.each(func() { list = append(list, textOf[string](r)) })
 	return list
 }
 

@@ -318,28 +318,19 @@ func UnmarshalComponents(data []byte) ([]Component, error) {
 		return nil, errors.New("not a JSON array")
 	}
 	var list []Component
-	r.i = skipSpace(data, r.i+1)
-	for r.err == nil && r.peek() != ']' {
+	r.each(func() {
 		var c Component
-		switch r.peek() {
-		case 'n':
-			r.isNull()
-		case '{':
+		if !r.isNull() {
+			if r.peek() != '{' {
+				r.err = fmt.Errorf("item %d is not an object", len(list))
+				return
+			}
 			r.open()
 			c.read(&r)
-		default:
-			return nil, fmt.Errorf("item %d is not an object", len(list))
 		}
 		list = append(list, c)
-		if r.i = skipSpace(data, r.i); r.peek() == ',' {
-			if r.i = skipSpace(data, r.i+1); r.peek() == ']' {
-				r.broken()
-			}
-		} else if r.peek() != ']' {
-			r.broken()
-		}
-	}
-	if r.i = skipSpace(data, r.i+1); r.i != len(data) {
+	})
+	if r.i = skipSpace(data, r.i); r.i != len(data) {
 		r.broken()
 	}
 	return list, r.err
@@ -497,6 +488,22 @@ func (r *jsonReader) next() bool {
 	}
 	r.i = skipSpace(r.data, r.i+1)
 	return r.err == nil
+}
+
+// each moves through the array that begins here, and calls read at every item, which moves behind it.
+func (r *jsonReader) each(read func()) {
+	r.i = skipSpace(r.data, r.i+1)
+	for r.err == nil && r.peek() != ']' {
+		read()
+		if r.i = skipSpace(r.data, r.i); r.peek() == ',' {
+			if r.i = skipSpace(r.data, r.i+1); r.peek() == ']' {
+				r.broken()
+			}
+		} else if r.peek() != ']' {
+			r.broken()
+		}
+	}
+	r.i++
 }
 
 // broken records that the text is no JSON.

@@ -95,7 +95,8 @@ type ComponentOperator interface {
 	Act(ctx context.Context, t Tick, batch []bos.Component) ([]bos.ComponentPatch, error)
 }
 
-// Components is what operators need of the components of BOS; bosserver.Service and bosclient.Client both fit.
+// Components is what operators need of the components of BOS; bosserver.Service and bosclient.Client both fit. It must be
+// safe for concurrent use.
 type Components interface {
 	ListComponents(ctx context.Context, f bos.ComponentFilter) iter.Seq2[bos.Component, error]
 	PatchGuarded(ctx context.Context, p bos.GuardedPatches) (bos.GuardedResult, error)
