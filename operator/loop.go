@@ -43,8 +43,7 @@ const (
 // followed by a full one after a back-off of 1 s doubling up to the period.
 //
 // Changes that the operator made itself do not wake it, so a pass over an unchanged world must write nothing. Bursts
-// are collected for a few milliseconds, and after a pass the loop rests: as long as a full pass took, a quarter of the
-// time of one over single ids, 5 ms to 1 s.
+// are collected for a few milliseconds, and after a pass the loop rests for a quarter of its time, 5 ms to 1 s.
 //
 // Set the exported fields before Run and leave them alone afterwards.
 type Loop struct {
