@@ -26,7 +26,7 @@ const (
 var moves = map[string]map[bos.Status][]bos.Status{
 	"status": {
 		onHold:      {onPending, onCalled, offPending, softCalled, forceCalled, configuring, stable, failed},
-		onPending:   {offPending, configuring, stable, failed, onHold},
+		onPending:   {offPending, softCalled, forceCalled, configuring, stable, failed, onHold}, // called: the reading before was old, and the node is on after all
 		onCalled:    {onPending, offPending, configuring, stable, failed, onHold},
 		offPending:  {onPending, onCalled, configuring, stable, failed, onHold}, // called: off before anybody recorded why, within the wait of a power-on
 		softCalled:  {onPending, configuring, stable, failed, onHold},
