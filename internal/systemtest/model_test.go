@@ -412,7 +412,7 @@ func (h *history) end() {
 		switch {
 		case c.IsEnabled():
 			h.violation("still enabled: %s", h.describe(id))
-		case c.ComputeStatus() == bos.StatusFailed && c.ErrorText() == "":
+		case c.ComputeStatus() == bos.StatusFailed && c.ErrorText() == "" && c.StagedSession() == "": // a stage clears the error
 			h.violation("failed without a cause: %s", h.describe(id))
 		}
 	}

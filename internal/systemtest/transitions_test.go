@@ -53,7 +53,9 @@ var moves = map[string]map[bos.Status][]bos.Status{
 }
 
 // mayMove holds a write to the transitions and tells what it broke. Whoever enables a component puts it on hold. Unseen is
-// a status that the component got since the writer looked: both power-off operators may have sent their commands at once.
+// a status that the component got since the writer looked: both power-off operators may have sent their commands at once,
+// and status may see a node off that power-off-forceful has just given up. A stage that is set up clears the error, so the
+// cause of an earlier failure is gone then. Source: BOS v2 operators, OP-093.
 func mayMove(writer string, before, after *bos.Component, enabled, unseen bool) (broken []string) {
 	from, to := before.ComputeStatus(), after.ComputeStatus()
 	_, isOperator := owned[writer]
@@ -64,6 +66,7 @@ func mayMove(writer string, before, after *bos.Component, enabled, unseen bool) 
 		broken = append(broken, "it may not enable a component")
 	case from == to, enabled && after.IsEnabled():
 	case unseen && writer == "power-off-graceful" && from == forceCalled && to == softCalled:
+	case unseen && writer == "status" && from == failed && slices.Contains(moves[writer][forceCalled], to):
 	case !slices.Contains(moves[writer][from], to), writer == "" && (after.IsEnabled() || after.Action() != bos.ActionApplyStaged):
 		broken = append(broken, "there is no such transition")
 	}
@@ -77,7 +80,7 @@ func mayMove(writer string, before, after *bos.Component, enabled, unseen bool) 
 		broken = append(broken, "only a component that is disabled may go back on hold")
 	case before.IsEnabled() && !after.IsEnabled() && !slices.Contains([]bos.Status{stable, failed, onHold}, to):
 		broken = append(broken, "it disabled a component that has not arrived")
-	case (to == failed || to == onHold && !after.IsEnabled()) && isOperator && after.ErrorText() == "":
+	case (to == failed || to == onHold && !after.IsEnabled()) && isOperator && after.ErrorText() == "" && after.StagedSession() == "":
 		broken = append(broken, "it gave no cause")
 	}
 	return broken
