@@ -22,11 +22,15 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("corrupt record %q in %s: %v", e.Key, e.Bucket, e.Err)
 }
 
+// transitionPrefix begins the keys of power transitions.
+const transitionPrefix = "bos:transition:"
+
 // kind is what the typed layer knows about one kind of record.
 type kind[K comparable, V any] struct {
 	bucket Bucket
 	noun   string
 	key    func(K) string
+	prefix string                           // of the keys, where another kind shares the bucket and records are scanned
 	label  func(K) string                   // the key for people; nil = key
 	read   func([]byte) (V, error)          // nil = plain JSON object
 	clone  func(V) V                        // nil = encode and decode
@@ -94,6 +98,7 @@ var (
 		bucket: BucketOurs,
 		noun:   "power transition",
 		key:    func(id string) string { return transitionPrefix + id },
+		prefix: transitionPrefix,
 		change: transitionChange,
 	}
 	leases = &kind[string, LeaseRecord]{

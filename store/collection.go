@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/bootorch/bosgo/bos"
 )
@@ -25,24 +26,24 @@ type memo[V any] interface {
 	note(dbKey string, raw []byte, v V)
 }
 
-// look returns the record that raw says; it must not be modified.
-func (c *collection[K, V]) look(dbKey string, raw []byte) (V, error) {
+// look returns the record that raw says. One that is shared must not be modified.
+func (c *collection[K, V]) look(dbKey string, raw []byte) (v V, shared bool, err error) {
 	if c.memo != nil {
-		if v, ok := c.memo.recall(dbKey, raw); ok {
-			return v, nil
+		if v, shared = c.memo.recall(dbKey, raw); shared {
+			return v, true, nil
 		}
 	}
-	return c.decode(dbKey, raw)
+	v, err = c.decode(dbKey, raw)
+	return v, false, err
 }
 
 // read returns the record that raw says, for the caller to keep.
 func (c *collection[K, V]) read(dbKey string, raw []byte) (V, error) {
-	if c.memo != nil {
-		if v, ok := c.memo.recall(dbKey, raw); ok {
-			return c.copy(v, raw), nil
-		}
+	v, shared, err := c.look(dbKey, raw)
+	if shared {
+		v = c.copy(v, raw)
 	}
-	return c.decode(dbKey, raw)
+	return v, err
 }
 
 func (c *collection[K, V]) Get(ctx context.Context, key K) (V, error) {
@@ -273,7 +274,7 @@ func (c *collection[K, V]) decide(ctx context.Context, key K, dbKey string, raw 
 	var old *V
 	state := absent
 	if raw != nil {
-		before, err := c.look(dbKey, raw)
+		before, _, err := c.look(dbKey, raw)
 		switch {
 		case err == nil:
 			state, old = present, &before
@@ -336,7 +337,7 @@ func (k *kind[K, V]) mutation(ctx context.Context, key K, dbKey string, raw []by
 func (c *collection[K, V]) Scan(ctx context.Context, p Page[K]) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		var zeroKey K
-		var after string
+		after := c.prefix
 		if p.After != zeroKey {
 			after = c.key(p.After)
 		}
@@ -345,6 +346,9 @@ func (c *collection[K, V]) Scan(ctx context.Context, p Page[K]) iter.Seq2[V, err
 			if err != nil {
 				var zero V
 				yield(zero, fmt.Errorf("read %s: %w", c.bucket, err))
+				return
+			}
+			if !strings.HasPrefix(e.Key, c.prefix) {
 				return
 			}
 			v, err := c.decode(e.Key, e.Value)

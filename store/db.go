@@ -80,6 +80,11 @@ func (db *DB) Settings() Singleton[bos.Settings] {
 	return &singleton[bos.Settings]{collection[struct{}, bos.Settings]{db: db, kind: settings}}
 }
 
+// PowerTransitions implements Store.
+func (db *DB) PowerTransitions() Collection[string, bos.PowerTransition] {
+	return &collection[string, bos.PowerTransition]{db: db, kind: transitions}
+}
+
 // Changes implements Store.
 func (db *DB) Changes(ctx context.Context, since bos.Cursor) iter.Seq2[bos.Change, error] {
 	if since.IsZero() {

@@ -752,15 +752,22 @@ func TestSessionSetupSameName(t *testing.T) {
 }
 
 // TestSessionSetupQueriesInChunks asks HSM and BOS in bounded requests.
-func TestSessionSetupQueriesInChunks(t *testing.T) {
-	w := newWorld(t)
-	var ids []string
-	for i := range 25 {
-		id := bos.ComponentID(fmt.Sprintf("n%02d", i))
-		ids = append(ids, string(id))
+// discovered adds n nodes that have just been discovered, and returns their ids.
+func (w *world) discovered(n int, format string) []string {
+	w.t.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf(format, i)
+		id := bos.ComponentID(ids[i])
 		w.component(newlyDiscovered(id))
 		w.hsm.Set(hsm.Node{ID: id, Enabled: true})
 	}
+	return ids
+}
+
+func TestSessionSetupQueriesInChunks(t *testing.T) {
+	w := newWorld(t)
+	ids := w.discovered(25, "n%02d")
 	w.template("t", nodes(ids...))
 	w.options(bos.OptionsPatch{MaxComponentBatchSize: new(10)})
 	w.session(bos.Session{Name: "s1"})
@@ -787,13 +794,7 @@ func TestSessionSetupQueriesInChunks(t *testing.T) {
 // TestSessionSetupOfVeryManyNodes has a server that takes no list of components as long as this one.
 func TestSessionSetupOfVeryManyNodes(t *testing.T) {
 	w := newWorld(t)
-	var ids []string
-	for i := range 5000 {
-		id := bos.ComponentID(fmt.Sprintf("n%0110d", i))
-		ids = append(ids, string(id))
-		w.component(newlyDiscovered(id))
-		w.hsm.Set(hsm.Node{ID: id, Enabled: true})
-	}
+	ids := w.discovered(5000, "n%0110d")
 	w.template("t", nodes(ids...))
 	w.session(bos.Session{Name: "s1"})
 	refused := 0
