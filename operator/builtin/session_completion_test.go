@@ -212,7 +212,7 @@ func TestSessionCompletionWakes(t *testing.T) {
 }
 
 // TestSessionCompletionWaitsForOne holds that of the nodes of a running session only the one it was seen to wait for
-// wakes the operator.
+// wakes the operator, and any while it is looked for: that one may have been seen before its change.
 func TestSessionCompletionWaitsForOne(t *testing.T) {
 	w := newWorld(t)
 	w.session(running("", "s1", "x1,x2"))
@@ -229,6 +229,17 @@ func TestSessionCompletionWaitsForOne(t *testing.T) {
 	w.pass(op)
 	if !op.Wakes(disabled("x1")) || op.Wakes(disabled("x2")) {
 		t.Errorf("x1 wakes: %v, x2 wakes: %v", op.Wakes(disabled("x1")), op.Wakes(disabled("x2")))
+	}
+	asked := false
+	w.api.before = func(call string) error {
+		if asked = true; !op.Wakes(disabled("x2")) {
+			t.Errorf("x2 does not wake while the operator is at %s", call)
+		}
+		return nil
+	}
+	w.pass(op, "x1")
+	if !asked {
+		t.Error("the pass asked nothing of BOS")
 	}
 }
 
