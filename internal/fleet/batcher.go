@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -143,8 +144,8 @@ func (m *Machine) configure(config string, members []*cfsComponent) {
 			boots[i] = c.n.boots
 		}
 	}
-	wait := m.scaled(sessionStart.min + sessionRun.min)
-	if n := members[0].n; n != nil { // its first member decides how long the session takes
+	wait := m.scaled(cmp.Or(m.cfs.sessionTime, sessionStart.min+sessionRun.min))
+	if n := members[0].n; n != nil && m.cfs.sessionTime == 0 { // its first member decides how long the session takes
 		wait = m.draw(n, "session start", sessionStart) + m.draw(n, "session run", sessionRun)
 	}
 	m.after(wait, func() {

@@ -9,13 +9,14 @@ import (
 
 // cfs is the Configuration Framework Service.
 type cfs struct {
-	list     []*cfsComponent // ordered by id
-	byID     map[string]*cfsComponent
-	configs  map[string]*cfsConfig
-	options  map[string]any
-	groups   map[string]*cfsGroup // what the batcher has to do, by configuration
-	sessions []*cfsSession        // latest, in the order of their start
-	seq      int
+	list        []*cfsComponent // ordered by id
+	byID        map[string]*cfsComponent
+	configs     map[string]*cfsConfig
+	options     map[string]any
+	sessionTime time.Duration        // of every session; 0 = drawn
+	groups      map[string]*cfsGroup // what the batcher has to do, by configuration
+	sessions    []*cfsSession        // latest, in the order of their start
+	seq         int
 }
 
 // cfsComponent is a component record of CFS.

@@ -54,6 +54,10 @@ type Config struct {
 	// lists, as a real machine has them.
 	ExtraComponents bool
 
+	// ConfigureTime is how long every CFS session takes. By default that is drawn: 140 to
+	// 660 s, so that how long a node takes depends on whose company it is in.
+	ConfigureTime time.Duration
+
 	Faults []Fault       // injected before the machine starts
 	NewID  func() string // UUIDs of tokens, transitions and images; safe for concurrent use; default random
 	Log    *slog.Logger  // nil means discard
@@ -141,6 +145,7 @@ func New(cfg Config) (*Machine, error) {
 	m.pcs = newPCS()
 	m.bss = newBSS()
 	m.cfs = newCFS(m.nodes, m.cfsTime())
+	m.cfs.sessionTime = cfg.ConfigureTime
 	m.ims, m.s3 = seedImages(m.time())
 	if m.hsm, err = newHSM(m, inv, cfg); err != nil {
 		return nil, err
