@@ -58,7 +58,7 @@ func TestFaults(t *testing.T) {
 		var got *healthy
 		synctest.Test(t, func(t *testing.T) { got = rebootWithFaults(t, day.broken, day.outages) })
 		if t.Failed() {
-			t.Fatal(day.name)
+			t.Fatalf("not compared: %s", day.name)
 		}
 		if fine == nil {
 			fine = got
