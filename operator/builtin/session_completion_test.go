@@ -132,6 +132,21 @@ func TestOPSessionCompletionIsolation(t *testing.T) {
 		w.wantEnded("", "s1") // saved in the step that completed it
 		w.wantEnded("", "s2")
 	})
+	t.Run("panic", func(t *testing.T) {
+		w := newWorld(t)
+		w.session(running("", "s1", "x1"))
+		w.session(running("", "s2", "x2"))
+		w.api.before = func(call string) error {
+			if strings.HasPrefix(call, "PatchSession s1") {
+				panic("ouch")
+			}
+			return nil
+		}
+		if err := w.run(newSessionCompletion(w.deps())); err == nil || !strings.Contains(err.Error(), "session s1: panic: ouch") {
+			t.Errorf("err = %v, want the panic", err)
+		}
+		w.wantEnded("", "s2")
+	})
 	t.Run("session cannot be written", func(t *testing.T) {
 		w := newWorld(t)
 		w.session(running("", "s1", "x1"))
