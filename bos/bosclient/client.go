@@ -71,7 +71,7 @@ type Client struct {
 	calls     *rest.Client // with retries and time-outs
 	streams   *rest.Client // without
 
-	additions sync.Map    // noun → time.Time: when the server was found not to have it
+	additions sync.Map    // name → time.Time: when the server was found not to have it; the nouns of paths, and laterMembers
 	shortIDs  atomic.Bool // the server refuses long lists of ids in a URL
 	clockOff  atomic.Bool // a difference of the clocks has been reported
 }
@@ -235,7 +235,7 @@ func (c *Client) ifSupported(r request, do func() error) error {
 		// Servers have no route for it and answer 404, as if they had none at all.
 		return &bos.FieldError{Reason: "a name with a slash cannot be asked for over HTTP: /v2/" + noun}
 	}
-	if since, missing := c.additions.Load(noun); missing && time.Since(since.(time.Time)) < supportFor {
+	if c.lacks(noun) {
 		return unsupported(noun)
 	}
 	err := do()
@@ -244,6 +244,12 @@ func (c *Client) ifSupported(r request, do func() error) error {
 		return unsupported(noun)
 	}
 	return err
+}
+
+// lacks reports whether the server was found not to have an addition, a short while ago.
+func (c *Client) lacks(addition string) bool {
+	since, missing := c.additions.Load(addition)
+	return missing && time.Since(since.(time.Time)) < supportFor
 }
 
 func unsupported(noun string) error {

@@ -581,6 +581,28 @@ var methodCases = []methodCase{
 		same(m, "result", result, bos.GuardedResult{
 			Written: []bos.ComponentID{"a", "c", "d"}, Stale: []bos.ComponentID{"b", "e"}, Missing: []bos.ComponentID{"zz"},
 		})
+		m.put(
+			bos.Component{ID: "f", Status: &bos.ComponentStatus{StatusOverride: new(bos.StatusFailed)}},
+			bos.Component{ID: "g", LastAction: &bos.LastAction{Action: new(bos.ActionPoweringOn)}},
+		)
+		for i, g := range []struct {
+			bos.GuardedPatch
+			holds bool
+		}{
+			{bos.GuardedPatch{ID: "f", If: &bos.Guard{StatusOverride: new(bos.StatusFailed)}}, true},
+			{bos.GuardedPatch{ID: "f", If: &bos.Guard{StatusOverride: new(bos.Status(""))}}, false},
+			{bos.GuardedPatch{ID: "f", If: &bos.Guard{Action: new(bos.Action(""))}}, true},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{StatusOverride: new(bos.Status(""))}}, true},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{Action: new(bos.ActionPoweringOn)}}, true},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{Action: new(bos.ActionPoweringOffGraceful)}}, false},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{Action: new(bos.Action(""))}}, false},
+		} {
+			g.Patch = bos.ComponentPatch{Error: new(fmt.Sprint(i))}
+			result, err := m.PatchGuarded(m.ctx, bos.GuardedPatches{Patches: []bos.GuardedPatch{g.GuardedPatch}})
+			m.ok(err)
+			same(m, fmt.Sprintf("guard %d holds", i), len(result.Written) == 1, g.holds)
+			same(m, fmt.Sprintf("guard %d is stale", i), len(result.Stale) == 1, !g.holds)
+		}
 		for id, want := range map[bos.ComponentID]string{"a": "E", "b": "", "c": "E", "d": "E", "e": ""} {
 			same(m, "error of "+string(id), bos.Value(m.component(id).Error), want)
 		}

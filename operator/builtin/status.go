@@ -189,7 +189,7 @@ func (s *status) judge(ctx context.Context, t operator.Tick, batch []bos.Compone
 			}
 		}
 		if p, changed := l.v.patch(l.c, l.f); changed {
-			patches = append(patches, guard(l.c, p))
+			patches = append(patches, guardOverride(l.c, p))
 		}
 	}
 	if len(patches) > 0 {

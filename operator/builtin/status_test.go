@@ -435,3 +435,32 @@ func TestStatusSurvivesPanic(t *testing.T) {
 		})
 	}
 }
+
+// TestStatusKeepsFailed lets a power operator give the node up while status looks at it: status does not take that back,
+// and the next pass disables the node.
+func TestStatusKeepsFailed(t *testing.T) {
+	r := newRig(t)
+	r.put(x1, phase("powering_off"), action(bos.ActionPoweringOffForceful, 400))
+	r.pcs.Set(x1, power("off"))
+	read := false
+	r.fail = func(call string) error {
+		if !read && strings.HasPrefix(call, "PCS PowerStatus") {
+			read = true
+			r.put(x1, phase("powering_off"), override("failed"), action(bos.ActionPoweringOffForceful, 400))
+		}
+		return nil
+	}
+	op := r.operator("status")
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.bos.Get(x1); c.Override() != bos.StatusFailed || !c.IsEnabled() {
+		t.Errorf("override %q, enabled %t; want what the power operator wrote", c.Override(), c.IsEnabled())
+	}
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.bos.Get(x1); c.Override() != bos.StatusFailed || c.IsEnabled() {
+		t.Errorf("override %q, enabled %t after the next pass; want it failed and disabled", c.Override(), c.IsEnabled())
+	}
+}
