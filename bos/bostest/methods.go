@@ -609,6 +609,28 @@ var methodCases = []methodCase{
 		_, err = m.PatchGuarded(m.ctx, bos.GuardedPatches{Patches: []bos.GuardedPatch{{ID: "a", Patch: bos.ComponentPatch{Session: new("-bad")}}}})
 		m.fails(err, bos.ErrInvalid, "illegal patch")
 	}},
+	{"sessions of one name", func(m *methods) {
+		m.session("", "s1")
+		m.session("ten1", "s1")
+		m.put(bos.Component{ID: "a"}, bos.Component{ID: "b"}, bos.Component{ID: "c"}, bos.Component{ID: "d", Session: new("s1")})
+		for id, tenant := range map[bos.ComponentID]string{"a": "ten1", "b": "", "c": "ten1"} {
+			_, err := m.PatchGuarded(bos.WithSessionTenant(m.ctx, tenant), bos.GuardedPatches{Patches: []bos.GuardedPatch{
+				{ID: id, Patch: bos.ComponentPatch{Session: new("s1"), Enabled: new(true)}},
+			}})
+			m.ok(err)
+		}
+		all := bos.ComponentFilter{Session: "s1"}
+		m.lists("nobody's in particular", all, "a", "b", "c", "d")
+		ctx := m.ctx
+		m.ctx = bos.WithSessionTenant(ctx, "")
+		m.lists("the system's, or nobody knows", all, "b", "d")
+		m.lists("the first of the system's", bos.ComponentFilter{Session: "s1", PageSize: 1}, "b")
+		m.lists("the next of the system's", bos.ComponentFilter{Session: "s1", PageSize: 1, StartAfter: "b"}, "d")
+		m.lists("the system's enabled ones", bos.ComponentFilter{Session: "s1", Enabled: new(true)}, "b")
+		m.ctx = bos.WithSessionTenant(ctx, "ten1")
+		m.lists("the tenant's, or nobody knows", all, "a", "c", "d")
+		m.lists("a filter that names no session", bos.ComponentFilter{Enabled: new(true)}, "a", "b", "c")
+	}},
 	{"leases", func(m *methods) {
 		lease, err := m.AcquireLease(m.ctx, "power-on", "pod-1", 30*time.Second)
 		m.ok(err)
