@@ -71,7 +71,7 @@ type Client struct {
 	calls     *rest.Client // with retries and time-outs
 	streams   *rest.Client // without
 
-	additions sync.Map    // name → time.Time: when the server was found not to have it; the nouns of paths, and laterMembers
+	additions sync.Map    // name → time.Time: when the server was found not to have it; nouns of paths, features and laterMembers
 	shortIDs  atomic.Bool // the server refuses long lists of ids in a URL
 	clockOff  atomic.Bool // a difference of the clocks has been reported
 }
@@ -144,6 +144,9 @@ type request struct {
 	repeatable bool // a POST that may be sent again
 	once       bool // a PUT that may not
 	secret     bool // the last element of path must not be shown
+
+	// feature names an addition that came after others of its noun; empty = the noun itself.
+	feature string
 }
 
 // do makes a request and decodes the answer into out, unless that is nil.
@@ -231,16 +234,17 @@ func (c *Client) addition(ctx context.Context, r request, out any) error {
 
 func (c *Client) ifSupported(r request, do func() error) error {
 	noun, name, _ := strings.Cut(strings.TrimPrefix(r.path, "/v2/"), "/")
+	feature := cmp.Or(r.feature, noun)
 	if strings.Contains(name, "%2F") {
 		// Servers have no route for it and answer 404, as if they had none at all.
 		return &bos.FieldError{Reason: "a name with a slash cannot be asked for over HTTP: /v2/" + noun}
 	}
-	if c.lacks(noun) {
+	if c.lacks(feature) {
 		return unsupported(noun)
 	}
 	err := do()
 	if errors.Is(err, bos.ErrNotFound) {
-		c.additions.Store(noun, time.Now())
+		c.additions.Store(feature, time.Now())
 		return unsupported(noun)
 	}
 	return err

@@ -68,6 +68,8 @@ func (f *reference) answer(method, path string, query url.Values, body []byte) (
 	switch {
 	case f.older && path == "/v2/componentpatches":
 		return f.patchGuarded(body)
+	case f.older && strings.HasPrefix(path, "/v2/bootartifacts/"):
+		return 200, map[string]any{}
 	case f.ours && path != "/v2/components":
 		return 200, map[string]any{}
 	case path != "/v2/components":
@@ -397,6 +399,26 @@ func TestGuardedPatchesAgainstOlderServer(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPruneAgainstOlderServer has a server that keeps tokens but cannot prune them: the one does not keep the client from
+// the other.
+func TestPruneAgainstOlderServer(t *testing.T) {
+	ref := newReference()
+	ref.older = true
+	c := client(t, "http://bos", bosclient.Config{Transport: ref})
+	for range 2 {
+		if _, err := c.PruneBootArtifacts(t.Context(), 24*time.Hour); !errors.Is(err, bos.ErrUnsupported) {
+			t.Errorf("pruning: %v, want bos.ErrUnsupported", err)
+		}
+		if err := c.PutBootArtifacts(t.Context(), "t", bos.BootArtifacts{}); err != nil {
+			t.Errorf("recording: %v", err)
+		}
+	}
+	want := []string{"DELETE /v2/bootartifacts?unused_for=86400", "PUT /v2/bootartifacts/t", "PUT /v2/bootartifacts/t"}
+	if diff := cmp.Diff(want, ref.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
 }
 
 func TestEmptyListsAreNotSent(t *testing.T) {
