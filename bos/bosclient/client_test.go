@@ -200,7 +200,7 @@ func TestRequests(t *testing.T) {
 				err = fmt.Errorf("%d removed", n)
 			}
 			return err
-		}, "DELETE /b/v2/bootartifacts?unused_for=3601", ""},
+		}, "DELETE /b/v2/bootartifacts?unused_for=3600", ""},
 		{"acquire lease", `{"token":3,"expires_in":15}`, func(c *bosclient.Client) error {
 			l, err := c.AcquireLease(ctx, "power-on", "pod-1", 15*time.Second)
 			if want := (bos.Lease{Holder: "pod-1", Token: 3, ExpiresIn: 15 * time.Second}); err == nil && l != want {

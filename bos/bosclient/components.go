@@ -424,17 +424,13 @@ func (c *Client) PutBootArtifacts(ctx context.Context, token bos.BSSToken, a bos
 	return c.addition(ctx, request{method: http.MethodPut, path: "/v2/bootartifacts/" + url.PathEscape(string(token)), secret: true, body: a}, nil)
 }
 
-// PruneBootArtifacts removes what tokens stand for that have been unused for longer. Part of a second is rounded up.
+// PruneBootArtifacts removes what tokens stand for that have been unused for longer, in whole seconds.
 // Against a reference server, and the first ones of ours, it fails with bos.ErrUnsupported.
 func (c *Client) PruneBootArtifacts(ctx context.Context, unused time.Duration) (int, error) {
 	var answer struct {
 		Removed int `json:"removed"`
 	}
-	seconds := int64(unused / time.Second)
-	if unused%time.Second > 0 {
-		seconds++
-	}
-	q := url.Values{"unused_for": {strconv.FormatInt(seconds, 10)}}
+	q := url.Values{"unused_for": {strconv.FormatInt(int64(unused/time.Second), 10)}}
 	err := c.addition(ctx, request{method: http.MethodDelete, path: "/v2/bootartifacts", query: q, feature: "pruning of bootartifacts"}, &answer)
 	return answer.Removed, err
 }
