@@ -184,11 +184,18 @@ type Settings struct {
 	SessionSetupRetryTime int `json:"session_setup_retry_time"`
 	// MaxNodesPerTransition bounds one request to PCS; default 1000, 1 to 2500.
 	MaxNodesPerTransition int `json:"max_nodes_per_transition"`
+	// TokenRetentionTime is how long the record of a BSS token is kept after the last component that had it; 0 = for ever.
+	// At least component_actual_state_ttl, within which a node repeats its token. Default 604800 s, a week.
+	TokenRetentionTime int `json:"token_retention_time"`
 }
+
+// MinTokenRetention is the least time for which records of BSS tokens are kept: between the hand-out of a token and the
+// report of the node that booted with it.
+const MinTokenRetention = time.Hour
 
 // DefaultSettings returns the value of every setting before anybody has set it.
 func DefaultSettings() Settings {
-	return Settings{SessionSetupRetryTime: 1800, MaxNodesPerTransition: 1000}
+	return Settings{SessionSetupRetryTime: 1800, MaxNodesPerTransition: 1000, TokenRetentionTime: 7 * 24 * 3600}
 }
 
 // SettingsPatch changes the settings that are present.
@@ -197,6 +204,7 @@ type SettingsPatch struct {
 	UnreachableGraceTime  *int `json:"unreachable_grace_time,omitempty"`
 	SessionSetupRetryTime *int `json:"session_setup_retry_time,omitempty"`
 	MaxNodesPerTransition *int `json:"max_nodes_per_transition,omitempty"`
+	TokenRetentionTime    *int `json:"token_retention_time,omitempty"`
 }
 
 // Apply writes the members of p that are present into s, all or nothing. The error is a *FieldError.
@@ -212,6 +220,7 @@ func (s *Settings) Apply(p SettingsPatch) error {
 		{"unreachable_grace_time", &next.UnreachableGraceTime, p.UnreachableGraceTime, 0, maxSeconds},
 		{"session_setup_retry_time", &next.SessionSetupRetryTime, p.SessionSetupRetryTime, 0, maxSeconds},
 		{"max_nodes_per_transition", &next.MaxNodesPerTransition, p.MaxNodesPerTransition, 1, 2500},
+		{"token_retention_time", &next.TokenRetentionTime, p.TokenRetentionTime, 0, 32 * maxSeconds},
 	} {
 		if f.v == nil {
 			continue
