@@ -184,6 +184,14 @@ type Settings struct {
 	SessionSetupRetryTime int `json:"session_setup_retry_time"`
 	// MaxNodesPerTransition bounds one request to PCS; default 1000, 1 to 2500.
 	MaxNodesPerTransition int `json:"max_nodes_per_transition"`
+	// MaxSessionTime is how long a session may take before it is canceled, from its start or from the end of the last
+	// pause; 0 (default) = for ever. Seconds. Staged sessions, which wait for people, have no limit.
+	MaxSessionTime int `json:"max_session_time"`
+	// Paused (default false) keeps BOS from beginning anything: no session is accepted or set up, no node is powered or
+	// configured. What waits goes on waiting and uses no attempts.
+	Paused bool `json:"paused"`
+	// ResumedAt is when Paused was last set back to false, by the server; empty = never.
+	ResumedAt Timestamp `json:"resumed_at,omitempty"`
 }
 
 // DefaultSettings returns the value of every setting before anybody has set it.
@@ -193,10 +201,12 @@ func DefaultSettings() Settings {
 
 // SettingsPatch changes the settings that are present.
 type SettingsPatch struct {
-	MaxConfigureWaitTime  *int `json:"max_configure_wait_time,omitempty"`
-	UnreachableGraceTime  *int `json:"unreachable_grace_time,omitempty"`
-	SessionSetupRetryTime *int `json:"session_setup_retry_time,omitempty"`
-	MaxNodesPerTransition *int `json:"max_nodes_per_transition,omitempty"`
+	MaxConfigureWaitTime  *int  `json:"max_configure_wait_time,omitempty"`
+	UnreachableGraceTime  *int  `json:"unreachable_grace_time,omitempty"`
+	SessionSetupRetryTime *int  `json:"session_setup_retry_time,omitempty"`
+	MaxNodesPerTransition *int  `json:"max_nodes_per_transition,omitempty"`
+	MaxSessionTime        *int  `json:"max_session_time,omitempty"`
+	Paused                *bool `json:"paused,omitempty"`
 }
 
 // Apply writes the members of p that are present into s, all or nothing. The error is a *FieldError.
@@ -212,6 +222,7 @@ func (s *Settings) Apply(p SettingsPatch) error {
 		{"unreachable_grace_time", &next.UnreachableGraceTime, p.UnreachableGraceTime, 0, maxSeconds},
 		{"session_setup_retry_time", &next.SessionSetupRetryTime, p.SessionSetupRetryTime, 0, maxSeconds},
 		{"max_nodes_per_transition", &next.MaxNodesPerTransition, p.MaxNodesPerTransition, 1, 2500},
+		{"max_session_time", &next.MaxSessionTime, p.MaxSessionTime, 0, maxSeconds},
 	} {
 		if f.v == nil {
 			continue
@@ -221,6 +232,7 @@ func (s *Settings) Apply(p SettingsPatch) error {
 		}
 		*f.dst = *f.v
 	}
+	set(&next.Paused, p.Paused)
 	*s = next
 	return nil
 }
