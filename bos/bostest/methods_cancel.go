@@ -172,6 +172,23 @@ var cancelCases = []methodCase{
 		m.running(system("s1"), "b")
 		m.enabled("b")
 	}},
+	{"sessions end once", func(m *methods) {
+		m.running(system("s1"))
+		_, err := m.PatchSession(m.ctx, system("s1"), bos.SessionPatch{Status: &bos.SessionStatusPatch{Error: new(bos.NullString("canceled: no"))}})
+		m.ok(err) // as a cancellation leaves it that broke off
+		end := func(stamp, text bos.NullString) {
+			_, err := m.PatchSession(bos.WithWriter(m.ctx, "session-setup"), system("s1"), bos.SessionPatch{
+				Status: &bos.SessionStatusPatch{Status: new(bos.SessionComplete), EndTime: new(stamp), Error: new(text)},
+			})
+			m.ok(err)
+		}
+		end("2026-03-01T12:00:00", "no nodes")
+		m.canceled(system("s1"), "canceled: no")
+		end("2026-03-01T12:00:09", "no nodes")
+		s, err := m.GetSession(m.ctx, system("s1"))
+		m.ok(err)
+		same(m, "end", s.Status.EndTime, "2026-03-01T12:00:00")
+	}},
 	{"cancel a staged session", func(m *methods) {
 		m.putDisabled("a", "b", "c")
 		m.template(system("ok"))
