@@ -76,8 +76,15 @@ type TemplatesAPI interface {
 type SessionsAPI interface {
 	ListSessions(ctx context.Context, f SessionFilter) ([]Session, error)
 	GetSession(ctx context.Context, key TenantKey) (Session, error)
-	CreateSession(ctx context.Context, tenant string, c SessionCreate) (Session, error) // ErrExists if the name is taken
+	// CreateSession fails with ErrExists if the name is taken, and with ErrConflict while BOS is paused.
+	CreateSession(ctx context.Context, tenant string, c SessionCreate) (Session, error)
 	PatchSession(ctx context.Context, key TenantKey, p SessionPatch) (Session, error)
+	// CancelSession ends a session that is pending or running, for the reason given, which may be empty, has 1,024
+	// characters at most and is kept in its error. Its components are disabled where they are, with that error before
+	// their own; a staged session's stages are cleared and what was applied goes on. Canceling again completes what an
+	// earlier call has begun; a session that is complete for another reason fails with ErrConflict, and a reference server
+	// with ErrUnsupported.
+	CancelSession(ctx context.Context, key TenantKey, reason string) (SessionCanceled, error)
 	DeleteSession(ctx context.Context, key TenantKey) error
 	// DeleteSessions deletes every session that matches, in any state, each under its own tenant.
 	DeleteSessions(ctx context.Context, f SessionFilter) error

@@ -187,6 +187,14 @@ type Settings struct {
 	// TokenRetentionTime is how long the record of a BSS token is kept after the last component that had it; 0 = for ever.
 	// At least component_actual_state_ttl, within which a node repeats its token. Default 604800 s, a week.
 	TokenRetentionTime int `json:"token_retention_time"`
+	// MaxSessionTime is how long a session may take before it is canceled, from its start or from the end of the last
+	// pause; 0 (default) = for ever. Seconds. Staged sessions, which wait for people, have no limit.
+	MaxSessionTime int `json:"max_session_time"`
+	// Paused (default false) keeps BOS from beginning anything: no session is accepted or set up, no node is powered or
+	// configured. What waits goes on waiting and uses no attempts.
+	Paused bool `json:"paused"`
+	// ResumedAt is when Paused was last set back to false, by the server; empty = never.
+	ResumedAt Timestamp `json:"resumed_at,omitempty"`
 }
 
 // MinTokenRetention is the least time for which records of BSS tokens are kept: between the hand-out of a token and the
@@ -200,11 +208,13 @@ func DefaultSettings() Settings {
 
 // SettingsPatch changes the settings that are present.
 type SettingsPatch struct {
-	MaxConfigureWaitTime  *int `json:"max_configure_wait_time,omitempty"`
-	UnreachableGraceTime  *int `json:"unreachable_grace_time,omitempty"`
-	SessionSetupRetryTime *int `json:"session_setup_retry_time,omitempty"`
-	MaxNodesPerTransition *int `json:"max_nodes_per_transition,omitempty"`
-	TokenRetentionTime    *int `json:"token_retention_time,omitempty"`
+	TokenRetentionTime    *int  `json:"token_retention_time,omitempty"`
+	MaxConfigureWaitTime  *int  `json:"max_configure_wait_time,omitempty"`
+	UnreachableGraceTime  *int  `json:"unreachable_grace_time,omitempty"`
+	SessionSetupRetryTime *int  `json:"session_setup_retry_time,omitempty"`
+	MaxNodesPerTransition *int  `json:"max_nodes_per_transition,omitempty"`
+	MaxSessionTime        *int  `json:"max_session_time,omitempty"`
+	Paused                *bool `json:"paused,omitempty"`
 }
 
 // Apply writes the members of p that are present into s, all or nothing. The error is a *FieldError.
@@ -221,6 +231,7 @@ func (s *Settings) Apply(p SettingsPatch) error {
 		{"session_setup_retry_time", &next.SessionSetupRetryTime, p.SessionSetupRetryTime, 0, maxSeconds},
 		{"max_nodes_per_transition", &next.MaxNodesPerTransition, p.MaxNodesPerTransition, 1, 2500},
 		{"token_retention_time", &next.TokenRetentionTime, p.TokenRetentionTime, 0, 32 * maxSeconds},
+		{"max_session_time", &next.MaxSessionTime, p.MaxSessionTime, 0, maxSeconds},
 	} {
 		if f.v == nil {
 			continue
@@ -230,6 +241,7 @@ func (s *Settings) Apply(p SettingsPatch) error {
 		}
 		*f.dst = *f.v
 	}
+	set(&next.Paused, p.Paused)
 	*s = next
 	return nil
 }

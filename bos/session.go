@@ -1,6 +1,9 @@
 package bos
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Operation is what a session does to its nodes.
 type Operation string
@@ -54,6 +57,30 @@ func (s *Session) State() SessionState {
 		return ""
 	}
 	return s.Status.Status
+}
+
+// canceled begins the error of a session that was canceled, and those of its components.
+const canceled = "canceled"
+
+// CanceledError returns the error of a session that is canceled for the reason, which may be empty.
+func CanceledError(reason string) string {
+	if reason == "" {
+		return canceled
+	}
+	return canceled + ": " + reason
+}
+
+// Canceled reports whether the session was canceled: its error says so. One that still runs is about to end.
+func (s *Session) Canceled() bool {
+	return s.Status != nil && (s.Status.Error == canceled || strings.HasPrefix(string(s.Status.Error), canceled+": "))
+}
+
+// SessionCanceled is what canceling a session has done.
+type SessionCanceled struct {
+	Name       string `json:"name"`
+	Tenant     string `json:"tenant,omitempty"`
+	Components int    `json:"components"` // that were on their way and have been disabled
+	Unstaged   int    `json:"unstaged"`   // whose stage was not applied and has been cleared
 }
 
 // SessionCreate is the body of POST /v2/sessions.

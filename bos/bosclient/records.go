@@ -2,6 +2,7 @@ package bosclient
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -120,6 +121,21 @@ func (c *Client) CreateSession(ctx context.Context, tenant string, create bos.Se
 func (c *Client) PatchSession(ctx context.Context, key bos.TenantKey, p bos.SessionPatch) (s bos.Session, err error) {
 	err = c.do(ctx, request{method: http.MethodPatch, path: sessionPath(key), tenant: key.Tenant, body: p}, &s)
 	return s, err
+}
+
+// CancelSession ends a session that is pending or running. Repeating it is harmless, so it is retried. Against a reference
+// server it fails with bos.ErrUnsupported.
+func (c *Client) CancelSession(ctx context.Context, key bos.TenantKey, reason string) (done bos.SessionCanceled, err error) {
+	body := struct {
+		Reason string `json:"reason,omitempty"`
+	}{reason}
+	r := request{method: http.MethodPost, path: sessionPath(key) + "/cancel", tenant: key.Tenant, body: body, repeatable: true}
+	err = c.do(ctx, r, &done)
+	// Both kinds of server have sessions; only the title tells which of the two is missing, the session or the path.
+	if errors.Is(err, bos.ErrNotFound) && bos.AsStatus(err).Title != bos.TitleNotFound {
+		err = unsupported("sessions/{session_id}/cancel")
+	}
+	return done, err
 }
 
 // DeleteSession fails with bos.ErrNotFound.

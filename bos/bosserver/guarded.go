@@ -109,11 +109,19 @@ func (g *guardedWrite) takesOver(ctx context.Context) bool {
 		return false
 	}
 	for _, item := range g.items {
-		if bos.Value(item.patch.Session) != "" {
+		if takenBy(item.patch) != "" {
 			return true
 		}
 	}
 	return false
+}
+
+// takenBy returns the session that a patch gives the component to, or its stage; empty = none.
+func takenBy(p *bos.ComponentPatch) string {
+	if name := bos.Value(p.Session); name != "" {
+		return name
+	}
+	return (*bos.Component)(p).StagedSession()
 }
 
 // patchTogether writes in transactions that each check the lease of the writer, unless it is 0, and keep the owners of
@@ -142,15 +150,32 @@ func (s *Service) patchTogether(ctx context.Context, lease int64, ids []bos.Comp
 	return nil
 }
 
-// write writes the components of a chunk in a transaction.
+// write writes the components of a chunk in a transaction. What is meant for a session that is canceled or complete by
+// now is stale.
 func (g *guardedWrite) write(ctx context.Context, tx store.Tx, chunk []bos.ComponentID) error {
 	found, err := tx.Components().GetMany(chunk)
 	if err != nil {
 		return err
 	}
+	tenant, _ := bos.SessionTenant(ctx)
+	isOver := map[string]bool{}
 	sessions := map[bos.ComponentID]string{}
 	for _, id := range chunk {
 		c, exists := found[id]
+		name := takenBy(g.items[id].patch)
+		late, read := isOver[name]
+		if !read && name != "" {
+			session, err := tx.Sessions().Get(bos.TenantKey{Tenant: tenant, Name: name})
+			if err != nil && !isNotFound(err) {
+				return err
+			}
+			late = err == nil && over(&session)
+			isOver[name] = late
+		}
+		if late {
+			g.items[id].written, g.items[id].stale = false, exists
+			continue
+		}
 		if decision, _ := g.decide(id, &c, exists); decision != store.Write {
 			continue
 		}

@@ -206,6 +206,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"GET", "/v2/transitions?ids=t1,t2", "", 200}, {"DELETE", "/v2/transitions/t1", "", 204},
 		{"POST", "/v2/componentpatches", `{"patches":[{"id":"n0","patch":{"error":""}}]}`, 200},
 		{"DELETE", "/v2/leases/power-on?holder=me", "", 204},
+		{"POST", "/v2/sessions/s1/cancel", "", 200}, {"POST", "/v2/sessions/s1/cancel", `{"reason":"again"}`, 200},
 		{"DELETE", "/v2/sessions/s1", "", 204}, {"DELETE", "/v2/sessions", "", 204}, {"DELETE", "/v2/sessiontemplates/t1", "", 204},
 		{"HEAD", "/v2/events", "", 200},
 	} {

@@ -33,6 +33,15 @@ func (s *Service) Settings(ctx context.Context) (bos.Settings, error) {
 
 // UpdateSettings changes the settings that are present, all or none.
 func (s *Service) UpdateSettings(ctx context.Context, p bos.SettingsPatch) (bos.Settings, error) {
-	v, err := s.st.Settings().Update(ctx, func(v *bos.Settings) error { return v.Apply(p) })
+	v, err := s.st.Settings().Update(ctx, func(v *bos.Settings) error {
+		wasPaused := v.Paused
+		if err := v.Apply(p); err != nil {
+			return err
+		}
+		if wasPaused && !v.Paused {
+			v.ResumedAt = s.stamp()
+		}
+		return nil
+	})
 	return v, storeError(err)
 }

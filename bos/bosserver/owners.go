@@ -135,7 +135,12 @@ func (s *Service) belonging(ctx context.Context, key bos.TenantKey, cs []bos.Com
 	}
 	return slices.DeleteFunc(cs, func(c bos.Component) bool {
 		o, known := owners[c.ID]
-		return known && o.Session == key.Name &&
-			(o.Tenant != key.Tenant || incarnation != "" && o.Incarnation != "" && o.Incarnation != incarnation)
+		return known && foreign(o, key, incarnation)
 	}), nil
+}
+
+// foreign reports whether the owner of a component that carries the name of the session is another session of that name.
+func foreign(o store.Owner, key bos.TenantKey, incarnation string) bool {
+	return o.Session == key.Name &&
+		(o.Tenant != key.Tenant || incarnation != "" && o.Incarnation != "" && o.Incarnation != incarnation)
 }

@@ -55,6 +55,7 @@ func (h *handler) routes() []route {
 		{"POST", "/v2/applystaged", h.applyStaged},
 
 		{"POST", "/v2/componentpatches", h.patchGuarded},
+		{"POST", "/v2/sessions/{session_id}/cancel", h.cancelSession},
 		{"PUT", "/v2/bootartifacts/{token}", h.putBootArtifacts},
 		{"DELETE", "/v2/bootartifacts", h.pruneBootArtifacts},
 		{"PUT", "/v2/leases/{operator}", h.putLease},

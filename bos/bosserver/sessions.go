@@ -3,6 +3,7 @@ package bosserver
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
@@ -75,6 +76,9 @@ func (s *Service) CreateSession(ctx context.Context, tenant string, c bos.Sessio
 	if err := s.verifyTenant(ctx, tenant); err != nil {
 		return bos.Session{}, err
 	}
+	if err := s.checkPaused(ctx); err != nil {
+		return bos.Session{}, err
+	}
 	if err := s.checkLimit(ctx, c.Limit); err != nil {
 		return bos.Session{}, err
 	}
@@ -98,6 +102,19 @@ func (s *Service) CreateSession(ctx context.Context, tenant string, c bos.Sessio
 		Status: &bos.SessionStatus{StartTime: s.stamp(), Status: bos.SessionPending},
 	}
 	return session, s.storeSession(ctx, session)
+}
+
+// checkPaused refuses new sessions while BOS is paused. That is a conflict rather than an outage: it ends by somebody's
+// hand, so that trying again by itself, as clients and meshes do after a 503, is no remedy.
+func (s *Service) checkPaused(ctx context.Context) error {
+	settings, err := s.Settings(ctx)
+	if err == nil && settings.Paused {
+		err = &bos.StatusError{
+			Status: http.StatusConflict, Err: bos.ErrConflict,
+			Detail: "BOS is paused for maintenance and accepts no sessions until the setting 'paused' is false again (bos settings update paused=false)",
+		}
+	}
+	return err
 }
 
 // checkLimit applies the options about limits.
@@ -151,10 +168,22 @@ func (s *Service) PatchSession(ctx context.Context, key bos.TenantKey, p bos.Ses
 		return s.completeSession(ctx, key, p)
 	}
 	session, err := s.st.Sessions().Update(ctx, key, func(session *bos.Session) error {
+		if starts(&p) && bos.Writer(ctx) != "" && over(session) {
+			return noLonger(key)
+		}
 		mergeSession(session, &p)
 		return nil
 	})
 	return session, orNotFound(err, noSession(key))
+}
+
+func starts(p *bos.SessionPatch) bool {
+	return p.Status != nil && bos.Value(p.Status.Status) == bos.SessionRunning
+}
+
+// noLonger is the answer to an operator that has set up a session which was canceled meanwhile.
+func noLonger(key bos.TenantKey) error {
+	return &bos.StatusError{Status: http.StatusConflict, Detail: "Session '" + key.Name + "' is canceled or complete", Err: bos.ErrConflict}
 }
 
 func completes(p *bos.SessionPatch) bool {
@@ -163,7 +192,7 @@ func completes(p *bos.SessionPatch) bool {
 
 // completeSession ends a session on behalf of an operator of ours and saves its status in the same step, so that a
 // crash in between leaves no complete session whose status goes on changing. Other writers save it themselves, as the
-// reference's operator does.
+// reference's operator does. A session ends once, and one that is being canceled ends as canceled.
 func (s *Service) completeSession(ctx context.Context, key bos.TenantKey, p bos.SessionPatch) (bos.Session, error) {
 	summary, err := s.summarize(ctx, key)
 	if errors.Is(err, bos.ErrInvalid) {
@@ -178,12 +207,17 @@ func (s *Service) completeSession(ctx context.Context, key bos.TenantKey, p bos.
 		if err != nil {
 			return err
 		}
-		session = before.Clone()
-		mergeSession(&session, &p)
-		if err := tx.Sessions().Put(key, session); err != nil || before.State() == bos.SessionComplete {
-			return err
+		if session = before.Clone(); before.State() == bos.SessionComplete {
+			return nil
 		}
-		return tx.SavedStatuses().Put(key, summary.of(&session, s.now()))
+		mergeSession(&session, &p)
+		if before.Canceled() {
+			session.Status.Error = before.Status.Error
+		}
+		return errors.Join(
+			tx.Sessions().Put(key, session),
+			tx.SavedStatuses().Put(key, summary.of(&session, s.now())),
+		)
 	})
 	return session, orNotFound(err, noSession(key))
 }

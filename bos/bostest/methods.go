@@ -26,7 +26,8 @@ type methodCase struct {
 // surroundings that NewServer makes: a service in process and a client of it must behave alike.
 func RunMethods(t *testing.T, api func(t testing.TB) bos.API) {
 	passed := 0
-	for _, c := range methodCases {
+	cases := slices.Concat(methodCases, cancelCases)
+	for _, c := range cases {
 		if t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -35,7 +36,7 @@ func RunMethods(t *testing.T, api func(t testing.TB) bos.API) {
 			passed++
 		}
 	}
-	t.Logf("method cases: %d of %d passed", passed, len(methodCases))
+	t.Logf("method cases: %d of %d passed", passed, len(cases))
 }
 
 // methods is the API of one case, and the assertions about it.

@@ -59,7 +59,7 @@ func newOptions(e *env) *cobra.Command {
 }
 
 func newSettings(e *env) *cobra.Command {
-	return record(e, "setting", "what this service has beyond the options of the reference", "max_configure_wait_time=3600", bos.DefaultSettings(), bos.API.Settings, bos.API.UpdateSettings)
+	return record(e, "setting", "what this service has beyond the options of the reference", "max_configure_wait_time=3600\n  bos settings update paused=true", bos.DefaultSettings(), bos.API.Settings, bos.API.UpdateSettings)
 }
 
 // record makes the commands that list and update one record of named values: V, changed by a P.

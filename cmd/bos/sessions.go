@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 func newSessions(e *env) *cobra.Command {
 	return group("sessions", "Boot, reboot and shut down nodes, and see how it goes", []string{"session"},
-		newSessionList(e), newSessionDescribe(e), newSessionCreate(e), newSessionUpdate(e), newSessionDelete(e), newSessionStatus(e))
+		newSessionList(e), newSessionDescribe(e), newSessionCreate(e), newSessionUpdate(e), newSessionCancel(e), newSessionDelete(e), newSessionStatus(e))
 }
 
 // sessionFilter holds the flags that select sessions.
@@ -170,12 +171,51 @@ func newSessionUpdate(e *env) *cobra.Command {
 	return c
 }
 
+func newSessionCancel(e *env) *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "cancel NAME [--reason TEXT]", Short: "End a session, and what BOS is doing to its nodes",
+		Long: `End a session that is pending or running. It becomes complete with the error "canceled: TEXT". BOS stops working on
+the nodes that have not arrived: they stay as they are, on, off or half booted, and their components are disabled with the
+same error. A power command that PCS has accepted already is not taken back.
+
+Of a staged session the stages that were not applied are cleared; nodes whose stage was applied go on. This is how to finish
+a rolling upgrade that leaves some nodes out.
+
+Canceling again is harmless: it completes what an interrupted call has begun. To keep new sessions from starting, see
+bos settings update paused=true.`,
+		Example: `  bos sessions cancel 9fea7f3f --reason "wrong image"`,
+		Args:    exactly("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return e.call(c, func(ctx context.Context, api bos.API) error {
+				done, err := api.CancelSession(ctx, e.key(args[0]), reason)
+				if errors.Is(err, bos.ErrUnsupported) {
+					return fmt.Errorf("the API server at %s cannot cancel sessions: disable the components of the session and delete it instead: %w", e.api, err)
+				}
+				if err != nil {
+					return err
+				}
+				return e.print(done, func() [][]string {
+					text := fmt.Sprintf("session %s is canceled: %s disabled", done.Name, count(done.Components, "component"))
+					if done.Unstaged > 0 {
+						text = fmt.Sprintf("session %s is canceled: %s cleared", done.Name, count(done.Unstaged, "stage"))
+					}
+					return [][]string{{text}}
+				})
+			})
+		},
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, for those who look at the session or its nodes")
+	return c
+}
+
 func newSessionDelete(e *env) *cobra.Command {
 	var sf sessionFilter
 	var all bool
 	c := &cobra.Command{
 		Use: "delete NAME | delete --status … [--min-age …] | delete --all", Short: "Delete sessions",
-		Long: "Delete one session, or all that match. Deleting a session does not stop its nodes: they go on to their desired state.",
+		Long: `Delete one session, or all that match. Deleting a session does not stop its nodes: they go on to their desired state.
+To stop them, cancel the session first (bos sessions cancel).`,
 		Args: func(c *cobra.Command, args []string) error {
 			filtered := sf != sessionFilter{} || all
 			switch {
@@ -267,6 +307,9 @@ func (e *env) watch(ctx context.Context, name string) error {
 	p.End()
 	if err != nil {
 		return e.explain(err)
+	}
+	if s.Canceled() {
+		return fmt.Errorf("session %s was %s", s.Name, s.Status.Error)
 	}
 	if text := bos.Value(s.Status).Error; text != "" {
 		return fmt.Errorf("session %s could not be set up: %s", s.Name, text)

@@ -90,6 +90,10 @@ func (d directAPI) PatchSession(ctx context.Context, key bos.TenantKey, p bos.Se
 	return ask(ctx, d, http.MethodPatch, "/v2/sessions/"+key.Name, func() (bos.Session, error) { return d.api.PatchSession(ctx, key, p) })
 }
 
+func (d directAPI) CancelSession(ctx context.Context, key bos.TenantKey, reason string) (bos.SessionCanceled, error) {
+	return ask(ctx, d, http.MethodPost, "/v2/sessions/"+key.Name+"/cancel", func() (bos.SessionCanceled, error) { return d.api.CancelSession(ctx, key, reason) })
+}
+
 func (d directAPI) DeleteSession(ctx context.Context, key bos.TenantKey) error {
 	return tell(ctx, d, http.MethodDelete, "/v2/sessions/"+key.Name, func() error { return d.api.DeleteSession(ctx, key) })
 }

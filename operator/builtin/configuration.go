@@ -48,8 +48,11 @@ func (*configuration) Wakes(c *bos.Change) bool {
 	return c.Kind == bos.ChangeComponent && !c.Deleted && c.Enabled && c.Status == bos.StatusConfiguring
 }
 
-// Run assigns the configurations that CFS does not have yet.
+// Run assigns the configurations that CFS does not have yet, unless BOS is paused.
 func (o *configuration) Run(ctx context.Context, t operator.Tick) error {
+	if t.Settings.Paused {
+		return nil
+	}
 	components, err := list(ctx, o.d.API, bos.ComponentFilter{Enabled: new(true), Status: []bos.Status{bos.StatusConfiguring}}, t.Changed)
 	if err != nil {
 		return err

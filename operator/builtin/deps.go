@@ -38,6 +38,7 @@ type API interface {
 	ListSessions(ctx context.Context, f bos.SessionFilter) ([]bos.Session, error)
 	GetSession(ctx context.Context, key bos.TenantKey) (bos.Session, error)
 	PatchSession(ctx context.Context, key bos.TenantKey, p bos.SessionPatch) (bos.Session, error)
+	CancelSession(ctx context.Context, key bos.TenantKey, reason string) (bos.SessionCanceled, error)
 	DeleteSession(ctx context.Context, key bos.TenantKey) error
 	DeleteSessions(ctx context.Context, f bos.SessionFilter) error
 	SaveSessionStatus(ctx context.Context, key bos.TenantKey) (bos.ExtendedStatus, error)

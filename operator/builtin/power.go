@@ -110,6 +110,9 @@ func (p *powerOperator) taskCause() string { return causeTask + strings.ToLower(
 // sendAgain commands nodes once more whose tasks failed only because an earlier transition, of ours perhaps, still held
 // them. It uses no attempt.
 func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []bos.Component) error {
+	if t.Settings.Paused {
+		return nil // they stay in resend
+	}
 	clear(p.resend)
 	usable, err := p.usable(ctx, t, comps) // a lock refuses reservations too
 	if err != nil {
@@ -184,8 +187,12 @@ func (p *powerOperator) write(ctx context.Context, t operator.Tick, patches []bo
 	return gone, err
 }
 
-// look returns the enabled components with one of the statuses that the pass concerns.
+// look returns the enabled components with one of the statuses that the pass concerns; none while BOS is paused. What is
+// due meanwhile waits for the full pass at the end of the pause.
 func (p *powerOperator) look(ctx context.Context, t operator.Tick, statuses ...bos.Status) ([]bos.Component, error) {
+	if t.Settings.Paused {
+		return nil, nil
+	}
 	ids := slices.DeleteFunc(slices.Clone(t.Changed), func(id string) bool { return id == transitionKey })
 	if !t.Full() && len(ids) == 0 {
 		return nil, nil
@@ -302,12 +309,15 @@ type sent struct {
 }
 
 // command sends the operation to all components, at most Settings.MaxNodesPerTransition at once, and nodes whose
-// controller did not answer apart from the others, as a transition lasts as long as its slowest node. The error is that
-// of a lost lease; then the components missing from the result were not commanded.
+// controller did not answer apart from the others, as a transition lasts as long as its slowest node. Missing from the
+// result are components that were not commanded: those that were taken over or disabled meanwhile, and with an error, that
+// of a lost lease or of BOS itself, those that were left.
 func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bos.Component) (map[bos.ComponentID]sent, error) {
 	results := make(map[bos.ComponentID]sent, len(comps))
+	guards := make(map[bos.ComponentID]*bos.Guard, len(comps))
 	var alive, dead []bos.ComponentID
 	for i := range comps {
+		guards[comps[i].ID] = bos.GuardOf(&comps[i])
 		if id := comps[i].ID; p.Transitions.isDead(id) {
 			dead = append(dead, id)
 		} else {
@@ -322,6 +332,13 @@ func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bo
 		for part := range slices.Chunk(ids, size) {
 			if err := t.Fence(); err != nil {
 				return results, err
+			}
+			part, err := p.unchanged(ctx, part, guards)
+			if err != nil {
+				return results, err
+			}
+			if len(part) == 0 {
+				continue
 			}
 			start := time.Now()
 			failed, err := isolate(part, func(ids []bos.ComponentID) error {
@@ -344,6 +361,21 @@ func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bo
 		t.Sched.At(transitionKey, time.Now().Add(firstLook))
 	}
 	return results, nil
+}
+
+// unchanged returns those of the ids whose guards still hold. Since they were read other services have been asked, which may
+// have taken a while, and a session that was canceled meanwhile shall command no node.
+func (p *powerOperator) unchanged(ctx context.Context, ids []bos.ComponentID, guards map[bos.ComponentID]*bos.Guard) ([]bos.ComponentID, error) {
+	var still []bos.ComponentID
+	for c, err := range p.API.ListComponents(ctx, bos.ComponentFilter{IDs: ids}) {
+		if err != nil {
+			return nil, fmt.Errorf("read %d components again: %w", len(ids), err)
+		}
+		if guards[c.ID].Holds(&c) {
+			still = append(still, c.ID)
+		}
+	}
+	return still, nil
 }
 
 // blame is what an error says to the people who look at the component: nothing when only this process is to blame.

@@ -346,8 +346,10 @@ func (p *powerOn) turnOn(ctx context.Context, t operator.Tick, all []*boot) erro
 		}
 		s, commanded := results[b.c.ID]
 		switch {
+		case !commanded && err == nil:
+			b.gone = true
 		case !commanded:
-			b.stop("", cmp.Or(err, bos.ErrUnavailable))
+			b.stop("", err)
 		case outcomeUnknown(s.err):
 			b.err = cmp.Or(b.err, p.refusal(s.err))
 		case s.err != nil:

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/operator"
 )
 
 // sessionCompletion ends the running sessions that have no more components to wait for: none is enabled for them or
-// carries their stage. That says nothing about success, which is in the session's summary. Source: operators 6.1.
+// carries their stage. That says nothing about success, which is in the session's summary. Source: operators 6.1. It
+// cancels those that take longer than the setting max_session_time, and completes a cancellation that broke off.
 //
 // What if the process dies? Before the session is complete the next pass decides again. Our API completes a session and
 // saves its summary in one step; where a reference server was not told to save it, it computes it at each request.
@@ -86,18 +88,74 @@ func (o *sessionCompletion) Run(ctx context.Context, t operator.Tick) error {
 		if err != nil {
 			return err
 		}
-		if id != "" {
-			mu.Lock()
-			defer mu.Unlock()
-			waitsFor[s.Key()] = id
-			return nil
+		if id == "" {
+			return complete(ctx, o.d.API, t, s, "")
 		}
-		return complete(ctx, o.d.API, t, s, "")
+		end := deadline(s, &t.Settings)
+		switch overdue := !end.IsZero() && t.Now.After(end); {
+		case overdue && !s.Canceled():
+			return o.expire(ctx, t, s)
+		case s.Canceled() && t.Full(): // in other passes somebody may just be at it
+			return o.cancel(ctx, t, s, "")
+		case !end.IsZero() && !overdue:
+			t.Sched.At("deadline of "+scheduleID(s), end.Add(time.Second))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		waitsFor[s.Key()] = id
+		return nil
 	})
 	if err == nil {
 		o.setWaitsFor(waitsFor)
 	}
 	return err
+}
+
+// deadline returns when the session shall be canceled, zero for never. Stages wait for people, and while BOS is paused
+// nothing gets on.
+func deadline(s *bos.Session, settings *bos.Settings) time.Time {
+	begin, ok := clockOf(s, settings).Time()
+	if settings.MaxSessionTime <= 0 || settings.Paused || s.Stage || !ok {
+		return time.Time{}
+	}
+	return begin.Add(time.Duration(settings.MaxSessionTime) * time.Second)
+}
+
+// expire cancels a session whose deadline is over.
+func (o *sessionCompletion) expire(ctx context.Context, t operator.Tick, s *bos.Session) error {
+	late := 0
+	counts := o.membership(ctx, t, s)
+	for c, err := range o.d.API.ListComponents(ctx, bos.ComponentFilter{Session: s.Name, Enabled: new(true)}) {
+		if err != nil {
+			return fmt.Errorf("list components: %w", err)
+		}
+		ok, err := counts(c.ID)
+		if err != nil {
+			return err
+		}
+		if ok {
+			late++
+		}
+	}
+	limit := time.Duration(t.Settings.MaxSessionTime) * time.Second
+	return o.cancel(ctx, t, s, fmt.Sprintf("deadline of %s exceeded, nodes still on their way: %d", limit, late))
+}
+
+// cancel ends a session and what its components are at. That it is gone or has ended meanwhile is no error, nor that a
+// reference server is left with a session that was canceled elsewhere.
+func (o *sessionCompletion) cancel(ctx context.Context, t operator.Tick, s *bos.Session, reason string) error {
+	if err := t.Fence(); err != nil {
+		return err
+	}
+	done, err := o.d.API.CancelSession(ctx, s.Key(), reason)
+	if errors.Is(err, bos.ErrNotFound) || errors.Is(err, bos.ErrConflict) || errors.Is(err, bos.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cancel session: %w", err)
+	}
+	t.Log.Warn("session canceled", "session", s.Name, "tenant", string(s.Tenant), "reason", reason, "count", done.Components)
+	return nil
 }
 
 // holder returns a component that keeps the session running, empty when there is none. hint is the one to look at

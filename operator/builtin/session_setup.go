@@ -39,7 +39,11 @@ func (*sessionSetup) Wakes(c *bos.Change) bool {
 
 // Run sets up every pending session. One that meets an outage stays pending and is tried again after a back-off,
 // without holding up the others.
+// While BOS is paused the sessions wait.
 func (o *sessionSetup) Run(ctx context.Context, t operator.Tick) error {
+	if t.Settings.Paused {
+		return nil
+	}
 	pending, err := o.d.API.ListSessions(ctx, bos.SessionFilter{Status: bos.SessionPending})
 	if err != nil {
 		return fmt.Errorf("list pending sessions: %w", err)
@@ -57,7 +61,8 @@ func (o *sessionSetup) Run(ctx context.Context, t operator.Tick) error {
 // who look at the session: components name their session themselves. Source: BOS v2 API, V2Session.components.
 const maxComponentsText = 524288
 
-// errNotPending ends a set-up whose session was deleted, or set up by somebody else, while its nodes were looked up.
+// errNotPending ends a set-up whose session was deleted, canceled or set up by somebody else while its nodes were looked up
+// or written.
 var errNotPending = errors.New("no longer pending")
 
 // setUp sets up one session. The error asks for another try.
@@ -95,7 +100,7 @@ func hopeless(err error) bool {
 // retriedEnough reports whether the session has been waiting for its set-up for longer than the setting
 // session_setup_retry_time.
 func retriedEnough(s *bos.Session, t operator.Tick) bool {
-	return startTime(s).OlderThan(time.Duration(t.Settings.SessionSetupRetryTime)*time.Second, t.Now)
+	return clockOf(s, &t.Settings).OlderThan(time.Duration(t.Settings.SessionSetupRetryTime)*time.Second, t.Now)
 }
 
 // plan returns what each node of the session shall become. Of boot sets that share a node the alphabetically last one
@@ -162,8 +167,11 @@ func (o *sessionSetup) write(ctx context.Context, t operator.Tick, s *bos.Sessio
 		}
 	}
 	result, err := operator.Write(bos.WithSessionTenant(ctx, string(s.Tenant)), o.d.API, t, patches)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case len(result.Stale) > 0: // nothing else makes a patch without a guard stale
+		return nil, errNotPending
 	}
 	ids = append(ids, result.Written...)
 	if len(ids) == 0 {
@@ -219,6 +227,10 @@ func (o *sessionSetup) start(ctx context.Context, t operator.Tick, s *bos.Sessio
 	}
 	if errors.Is(err, bos.ErrNotFound) {
 		log.Warn("session was deleted while it was set up; its nodes go on", "count", len(ids))
+		return nil
+	}
+	if errors.Is(err, bos.ErrConflict) {
+		log.Info("session was canceled while it was set up")
 		return nil
 	}
 	if err != nil {

@@ -64,6 +64,11 @@ func startTime(s *bos.Session) bos.Timestamp {
 	return s.Status.StartTime
 }
 
+// clockOf returns when the time of a session began to count: at its start, or at the end of the last pause.
+func clockOf(s *bos.Session, settings *bos.Settings) bos.Timestamp {
+	return max(startTime(s), settings.ResumedAt) // stamps sort by time
+}
+
 // chunks yields consecutive parts of at most size members, or everything at once for 0. Of nothing it yields nothing.
 func chunks[T any](all []T, size int) iter.Seq[[]T] {
 	if size <= 0 {

@@ -138,6 +138,13 @@ func (w *world) options(p bos.OptionsPatch) {
 	}
 }
 
+func (w *world) settings(p bos.SettingsPatch) {
+	w.t.Helper()
+	if _, err := w.service.UpdateSettings(w.t.Context(), p); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // tick returns what a pass gets to know now. With ids it looks at those only.
 func (w *world) tick(ids ...string) operator.Tick {
 	w.t.Helper()
@@ -345,6 +352,10 @@ func (a *spyAPI) GetSession(ctx context.Context, key bos.TenantKey) (bos.Session
 
 func (a *spyAPI) PatchSession(ctx context.Context, key bos.TenantKey, p bos.SessionPatch) (bos.Session, error) {
 	return spy(a, "PatchSession "+key.String()+" "+string(bos.Value(p.Status.Status)), func() (bos.Session, error) { return a.API.PatchSession(ctx, key, p) })
+}
+
+func (a *spyAPI) CancelSession(ctx context.Context, key bos.TenantKey, reason string) (bos.SessionCanceled, error) {
+	return spy(a, "CancelSession "+key.String(), func() (bos.SessionCanceled, error) { return a.API.CancelSession(ctx, key, reason) })
 }
 
 func (a *spyAPI) DeleteSessions(ctx context.Context, f bos.SessionFilter) error {
