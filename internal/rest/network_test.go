@@ -324,3 +324,60 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		t.Errorf("%d requests at a time, want 3", most.Load())
 	}
 }
+
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	var connections atomic.Int32
+	failures := 0
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/refused":
+			http.Error(w, strings.Repeat("no ", 1000), http.StatusForbidden)
+		case "/missing":
+			http.NotFound(w, r)
+		case "/flaky":
+			if failures++; failures%2 == 1 {
+				http.Error(w, "busy", http.StatusServiceUnavailable)
+				return
+			}
+			io.WriteString(w, `[]`)
+		case "/html":
+			io.WriteString(w, "<html>"+strings.Repeat("sorry ", 200))
+		default:
+			io.WriteString(w, `[1,2,3]`)
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := newClient(t, s.URL, quick())
+	enough := errors.New("enough")
+	list := func(a *rest.Answer) error { return rest.ReadList(a, "", func(int) error { return nil }) }
+	for _, tt := range []struct {
+		path string
+		read func(*rest.Answer) error
+		want error
+	}{
+		{"list", list, nil},
+		{"not read", nil, nil},
+		{"read in part", func(a *rest.Answer) error { return rest.ReadList(a, "", func(int) error { return enough }) }, enough},
+		{"refused", list, bos.ErrForbidden},
+		{"missing", nil, bos.ErrNotFound},
+		{"flaky", list, nil},
+		{"html", list, rest.ErrMalformed},
+		{"list", list, nil},
+	} {
+		for range 2 {
+			err := c.Do(t.Context(), rest.Request{Method: "GET", Path: strings.ReplaceAll(tt.path, " ", "-")}, tt.read)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("%s: error %v, want %v", tt.path, err, tt.want)
+			}
+		}
+		if n := connections.Load(); n != 1 {
+			t.Fatalf("%d connections after %s, want one for all calls", n, tt.path)
+		}
+	}
+}
