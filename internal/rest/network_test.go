@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -116,10 +117,11 @@ func TestSentOverAConnectionThatIsBack(t *testing.T) {
 	url, requests := server(t, func(http.ResponseWriter, *http.Request) {})
 	refusals := 2
 	cfg := quick()
-	network, err := cfg.NetworkTransport()
+	transport, err := cfg.NetworkTransport()
 	if err != nil {
 		t.Fatal(err)
 	}
+	network := transport.(*http.Transport) //nolint:errcheck // it has no certificate files
 	dial := network.DialContext
 	network.DialContext = func(ctx context.Context, n, addr string) (net.Conn, error) {
 		if refusals--; refusals >= 0 {
@@ -246,7 +248,7 @@ func TestTLS(t *testing.T) {
 	if err := get(func(c *rest.Config) { c.InsecureSkipVerify = true }); err != nil {
 		t.Errorf("without verification: %v", err)
 	}
-	cert, key := ownCertificate(t, dir)
+	cert, key := ownCertificate(t, dir, 1)
 	if err := get(func(c *rest.Config) { c.CAFile, c.CertFile, c.KeyFile = ca, cert, key }); err != nil || peer != "bos" {
 		t.Errorf("with a certificate of its own: seen as %q, error %v", peer, err)
 	}
@@ -263,13 +265,77 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func ownCertificate(t *testing.T, dir string) (cert, key string) {
+// Certificates are replaced while programs run.
+func TestCertificatesAreReadAgain(t *testing.T) {
+	var peer atomic.Value
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		peer.Store(r.TLS.PeerCertificates[0].SerialNumber.String())
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+	s.StartTLS()
+	defer s.Close()
+	dir := t.TempDir()
+	cert, key := ownCertificate(t, dir, 1)
+	ca := filepath.Join(dir, "ca.pem")
+	now := time.Unix(1000, 0)
+	write := func(path string, text []byte) {
+		t.Helper()
+		now = now.Add(time.Second)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, now, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	stranger, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(ca, stranger)
+	var text strings.Builder
+	cfg := quick()
+	cfg.CAFile, cfg.CertFile, cfg.KeyFile = ca, cert, key
+	cfg.Log = slog.New(slog.NewTextHandler(&text, nil))
+	c := newClient(t, s.URL, cfg)
+	get := func() error { return c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil) }
+
+	if err := get(); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("error %v, want one about the authority", err)
+	}
+	write(ca, trusted)
+	if err := get(); err != nil || peer.Load() != "1" {
+		t.Errorf("with the new authority: error %v, seen as %v", err, peer.Load())
+	}
+	write(ca, []byte("half"))
+	for range 3 {
+		if err := get(); err != nil {
+			t.Errorf("with a half-written file: %v", err)
+		}
+	}
+	if n := strings.Count(text.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings, want one: %s", n, &text)
+	}
+	ownCertificate(t, dir, 2)
+	write(ca, trusted)
+	if err := get(); err != nil || peer.Load() != "2" {
+		t.Errorf("with a new certificate: error %v, seen as %v", err, peer.Load())
+	}
+	write(ca, stranger)
+	if err := get(); err == nil {
+		t.Error("the server is still trusted over an old connection")
+	}
+}
+
+func ownCertificate(t *testing.T, dir string, serial int64) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bos"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "bos"}, NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
