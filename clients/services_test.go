@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -217,6 +219,22 @@ func TestSVCPower(t *testing.T) {
 			t.Errorf("request %+v", r)
 		}
 	})
+	t.Run("a reading that breaks off leaves nothing behind", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(truncated(`{"status":[{"xname":"x3000c0s1b0n0","powerState":"on"},`), reply(200, `{"status":[{"xname":"x3000c0s2b0n0","powerState":"off"}]}`))
+			got, err := power(s).PowerStatus(t.Context(), []bos.ComponentID{node1, node2})
+			if want := map[bos.ComponentID]pcs.PowerStatus{node2: {State: pcs.StateOff}}; err != nil || !maps.Equal(got, want) {
+				t.Errorf("%+v, error %v, want the second answer alone", got, err)
+			}
+		})
+	})
+	t.Run("a malformed entry is named", func(t *testing.T) {
+		_, err := power(serve(reply(200, `{"status":[{"xname":"x3000c0s1b0n0","powerState":"on"},{"xname":"x3000c0s2b0n0","powerState":7}]}`))).PowerStatus(t.Context(), []bos.ComponentID{node1, node2})
+		expectError(t, err, []error{rest.ErrMalformed})
+		if !strings.Contains(err.Error(), `status: item 2, "x3000c0s2b0n0": `) {
+			t.Errorf("error %v, want the node", err)
+		}
+	})
 	t.Run("SVC-048 refused names are isolated", func(t *testing.T) {
 		ids := many(2800)
 		refusal, _ := json.Marshal(bos.Problem{Status: 400, Detail: "invalid xnames detected: " + string(ids[7]) + " " + string(ids[2000])})
@@ -379,9 +397,62 @@ func TestSVCPower(t *testing.T) {
 			{`{"e":500,"err_msg":"pcs down","xnames":[]}`, bos.ErrUnavailable, pcs.ErrOutcomeUnknown},
 			{`{"e":-1,"err_msg":"Errors encountered","xnames":[]}`, pcs.ErrOutcomeUnknown, bos.ErrConflict},
 			{`{"e":22,"err_msg":"bad xname"}`, bos.ErrInvalid, bos.ErrUnavailable},
+			{`{"e":37,"err_msg":"locked","xnames":[{"xname":"x3000c0s1b0n0","e":37,"err_msg":"Unable to reserve"}]}`, bos.ErrConflict, pcs.ErrOutcomeUnknown},
+			{`{"e":-1,"err_msg":"Errors encountered","xnames":[{"xname":"x3000c0s9b0n0","e":-1,"err_msg":"m"},{"e":-1}]}`, pcs.ErrOutcomeUnknown, bos.ErrConflict},
 		} {
-			_, err := capmc(serve(reply(200, tt.body))).Transition(t.Context(), pcs.ForceOff, []bos.ComponentID{node1})
+			_, err := capmc(serve(reply(200, tt.body))).Transition(t.Context(), pcs.ForceOff, []bos.ComponentID{node1, node2})
 			expectError(t, err, []error{tt.want}, tt.not)
+			if _, partial := errors.AsType[*bos.BatchError](err); partial {
+				t.Errorf("%s: error %v, want one for all nodes", tt.body, err)
+			}
+		}
+	})
+	t.Run("SVC-057 CAPMC gives no reason", func(t *testing.T) {
+		for _, e := range []string{"0", "-1"} {
+			_, err := capmc(serve(reply(200, `{"e":`+e+`,"xnames":[{"xname":"x3000c0s1b0n0","e":5},{"xname":"x3000c0s2b0n0","e":0}]}`))).Transition(t.Context(), pcs.On, []bos.ComponentID{node1, node2})
+			partial, ok := errors.AsType[*bos.BatchError](err)
+			if !ok || len(partial.Failed) != 1 || partial.Failed[node1].Error() != "capmc: error 5" {
+				t.Errorf("e %s: error %v, want the number for the first node alone", e, err)
+			}
+		}
+	})
+	t.Run("CAPMC has no other operations", func(t *testing.T) {
+		s := serve(reply(200, `{"e":0}`))
+		_, err := capmc(s).Transition(t.Context(), "Init", []bos.ComponentID{node1})
+		expectError(t, err, []error{bos.ErrInvalid})
+		if n := len(s.asked()); n != 0 {
+			t.Errorf("%d requests, want none", n)
+		}
+	})
+	t.Run("CAPMC requests are bounded", func(t *testing.T) {
+		ids := many(2500)
+		cfg := serve().config()
+		var sizes []int
+		on := true
+		cfg.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			var body struct{ Xnames []bos.ComponentID }
+			if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+				t.Error(err)
+			}
+			sizes = append(sizes, len(body.Xnames))
+			list := map[string]any{"e": 0}
+			if on {
+				list["on"] = body.Xnames
+			}
+			text, _ := json.Marshal(list)
+			return response(r, 200, strings.NewReader(string(text))), nil
+		})
+		c := must(pcs.NewCAPMC("http://cray-capmc/capmc/v1", cfg))
+		got, err := c.PowerStatus(t.Context(), ids)
+		if err != nil || len(got) != 2500 || got[ids[2499]].State != pcs.StateOn {
+			t.Errorf("%d nodes, error %v", len(got), err)
+		}
+		on = false
+		if _, err := c.Transition(t.Context(), pcs.On, ids); err != nil {
+			t.Error(err)
+		}
+		if want := []int{1000, 1000, 500, 1000, 1000, 500}; !slices.Equal(sizes, want) {
+			t.Errorf("nodes per request %v, want %v: more may take CAPMC too long", sizes, want)
 		}
 	})
 	t.Run("CAPMC off", func(t *testing.T) {
@@ -396,12 +467,26 @@ func TestSVCPower(t *testing.T) {
 		}
 	})
 	t.Run("CAPMC status", func(t *testing.T) {
-		s := serve(reply(200, `{"e":-1,"err_msg":"some unreachable","on":["x3000c0s1b0n0"],"off":["x3000c0s2b0n0"],"undefined":["x3000c0s3b0n0"],"flags":{}}`))
-		got, err := capmc(s).PowerStatus(t.Context(), []bos.ComponentID{node1, node2, node3})
+		s := serve(reply(200, `{"e":-1,"err_msg":"some unreachable","on":["x3000c0s1b0n0"],"off":["x3000c0s2b0n0","x3000c0s3b0n0","x3000c0s8b0n0"],"undefined":["x3000c0s3b0n0"],"empty":["x3000c0s4b0n0"],"flags":{}}`))
+		got, err := capmc(s).PowerStatus(t.Context(), []bos.ComponentID{node1, node2, node3, "x3000c0s4b0n0"})
 		want := map[bos.ComponentID]pcs.PowerStatus{node1: {State: pcs.StateOn, Available: true}, node2: {State: pcs.StateOff, Available: true}, node3: {State: pcs.StateUndefined}}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("error %v, status (-want +got):\n%s", err, diff)
 		}
+		if r := only(t, s); r.path != "/capmc/v1/get_xname_status" || r.body != `{"filter":"show_all","source":"redfish","xnames":["x3000c0s1b0n0","x3000c0s2b0n0","x3000c0s3b0n0","x3000c0s4b0n0"]}` {
+			t.Errorf("request %+v", r)
+		}
+		for body, want := range map[string]pcs.PowerStatus{
+			`{"e":0,"ready":["x3000c0s1b0n0"],"off":null}`: {State: pcs.StateOn, Available: true}, `{"e":0,"standby":["x3000c0s1b0n0"]}`: {State: pcs.StateOn, Available: true},
+			`{"e":0,"halt":["x3000c0s1b0n0"]}`: {State: pcs.StateOn, Available: true}, `{"e":0,"unknown":["x3000c0s1b0n0"]}`: {State: pcs.StateUndefined},
+			`{"e":-1,"unresponsive":["x3000c0s1b0n0"]}`: {State: pcs.StateUndefined},
+		} {
+			if got, err := capmc(serve(reply(200, body))).PowerStatus(t.Context(), []bos.ComponentID{node1}); err != nil || got[node1] != want {
+				t.Errorf("%s: %+v, error %v, want %+v", body, got[node1], err, want)
+			}
+		}
+		_, err = capmc(serve(reply(200, `{"e":500,"err_msg":"pcs down","on":["x3000c0s9b0n0"]}`))).PowerStatus(t.Context(), []bos.ComponentID{node1})
+		expectError(t, err, []error{bos.ErrUnavailable})
 		if got, err := capmc(serve(reply(404, `{"e":404,"err_msg":"No matching components found"}`))).PowerStatus(t.Context(), []bos.ComponentID{node1}); err != nil || len(got) != 0 {
 			t.Errorf("%v, error %v, want an empty answer", got, err)
 		}
