@@ -90,6 +90,20 @@ func TestSVCInventory(t *testing.T) {
 			expectError(t, err, []error{rest.ErrMalformed})
 		}
 	})
+	t.Run("SVC-022 a malformed component is named", func(t *testing.T) {
+		_, err := inventory(serve(reply(200, `{"Components":[{"ID":"x3000c0s1b0n0","Type":"Node"},{"ID":"x3000c0s2b0n0","Type":"Node","Enabled":"yes"}]}`))).Nodes(t.Context())
+		expectError(t, err, []error{rest.ErrMalformed})
+		if !strings.Contains(err.Error(), `Components: item 2, "x3000c0s2b0n0": `) {
+			t.Errorf("error %v, want the component", err)
+		}
+	})
+	t.Run("SVC-023 what was not asked for", func(t *testing.T) {
+		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s2b0n0","Type":"Node"},{"ID":"x3000c0s1b0","Type":"NodeBMC"},{"ID":"x3000c0s1b0n0","Type":"Node"},{"ID":"x3000c0s1b0n0","Type":"Node"}]}`))
+		got, err := inventory(s).Query(t.Context(), []bos.ComponentID{node1, "x3000c0s1b0"})
+		if want := map[bos.ComponentID]hsm.Node{node1: {ID: node1, Enabled: true}}; !maps.Equal(got, want) || err != nil {
+			t.Errorf("%v, error %v, want the one node that was asked for", got, err)
+		}
+	})
 	t.Run("SVC-023 SVC-025 SVC-026 query", func(t *testing.T) {
 		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s2b0n0","Type":"Node","Enabled":false},{"ID":"x3000c0s1b0n0","Type":"Node","Arch":"UNKNOWN","Enabled":true}]}`))
 		got, err := inventory(s).Query(t.Context(), []bos.ComponentID{node1, node2, node3, node1})
@@ -119,6 +133,8 @@ func TestSVCInventory(t *testing.T) {
 				{200, `{"Components":[{"ID":"x3000c0s1b0n0","Locked":true,"Reserved":false,"CreationTime":"2025-05-01T10:00:00Z"},{"ID":"x3000c0s2b0n0","Locked":false}],"NotFound":[]}`, map[bos.ComponentID]bool{node1: true}, nil},
 				{400, `{"type":"about:blank","title":"Bad Request","detail":"sm error: Component not found","status":400}`, map[bos.ComponentID]bool{}, nil},
 				{404, `{"title":"Not Found"}`, map[bos.ComponentID]bool{}, nil},
+				{404, `<html>default backend</html>`, nil, bos.ErrUnavailable},
+				{200, `{"Components":[{"ID":"x3000c0s1b0n0"},{"Locked":true}],"NotFound":null}`, map[bos.ComponentID]bool{node1: true}, nil},
 				{400, `{"detail":"bad query param: type"}`, nil, bos.ErrInvalid},
 				{500, `{"detail":"Component not found"}`, nil, bos.ErrUnavailable},
 				{403, `RBAC: access denied`, nil, bos.ErrForbidden},
@@ -143,7 +159,7 @@ func TestSVCInventory(t *testing.T) {
 		}
 	})
 	t.Run("SVC-033 roles and sub-roles", func(t *testing.T) {
-		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s1b0n0","Type":"Node","Role":"Application","SubRole":"UAN"},{"ID":"x3000c0s2b0n0","Type":"Node","Role":"Compute"},{"ID":"x3000c0s1b0","Type":"NodeBMC"}]}`))
+		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s1b0n0","Type":"Node","Role":"Application","SubRole":"UAN"},{"ID":"x3000c0s2b0n0","Type":"Node","Role":"Compute"},{"ID":"x3000c0s1b0","Type":"NodeBMC"},{"Role":"Compute"}]}`))
 		got, err := inventory(s).RoleMembers(t.Context())
 		want := map[string][]bos.ComponentID{"Application": {node1}, "Application_UAN": {node1}, "Compute": {node2}}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
