@@ -687,6 +687,68 @@ func TestSVCConfiguration(t *testing.T) {
 			t.Errorf("request %+v", r)
 		}
 	})
+	t.Run("version 2 answers for a bounded number of components", func(t *testing.T) {
+		const refusal = `{"type":"about:blank","title":"The response size is too large","status":400,"detail":"The response size exceeds the default_page_size. Use the v3 API to page through the results."}`
+		cfg := serve().config()
+		limit, asked := 60, 0
+		cfg.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			asked++
+			ids := strings.Split(r.URL.Query().Get("ids"), ",")
+			if !r.URL.Query().Has("ids") || len(ids) > limit {
+				return reply(400, refusal)(r)
+			}
+			return reply(200, `[{"id":"`+strings.Join(ids, `","desiredConfig":"c"},{"id":"`)+`"}]`)(r)
+		})
+		c := must(cfs.New("http://cray-cfs-api/v2", cfg))
+		_, err := c.Components(t.Context(), nil)
+		expectError(t, err, []error{bos.ErrTooLarge}, bos.ErrUnavailable)
+		if !strings.Contains(err.Error(), "default_page_size") || asked != 1 {
+			t.Errorf("error %v after %d requests, want one that names the option", err, asked)
+		}
+		if got, err := c.Components(t.Context(), many(300)); err != nil || len(got) != 300 {
+			t.Errorf("%d components, error %v, want 300", len(got), err)
+		}
+		limit, asked = 0, 0
+		_, err = c.Components(t.Context(), many(1000))
+		expectError(t, err, []error{bos.ErrInvalid})
+		if asked > 10 {
+			t.Errorf("%d requests although not even one component is answered", asked)
+		}
+		s := serve(reply(400, refusal))
+		_, err = config(s).Components(t.Context(), many(10))
+		expectError(t, err, []error{bos.ErrInvalid}, bos.ErrTooLarge)
+		only(t, s) // version 3 has pages
+	})
+	t.Run("a malformed component is named", func(t *testing.T) {
+		for version, body := range map[string]string{"v3": `{"components":[{"id":"x3000c0s1b0n0"},{"id":"x3000c0s2b0n0","error_count":"2"}],"next":null}`, "v2": `[{"id":"x3000c0s1b0n0"},{"id":"x3000c0s2b0n0","errorCount":[]}]`} {
+			_, err := must(cfs.New("http://cray-cfs-api/"+version, serve(reply(200, body)).config())).Components(t.Context(), nil)
+			expectError(t, err, []error{rest.ErrMalformed})
+			if !strings.Contains(err.Error(), `item 2, "x3000c0s2b0n0": `) {
+				t.Errorf("%s: error %v, want the component", version, err)
+			}
+		}
+	})
+	t.Run("records that lack members, strangers and repetitions", func(t *testing.T) {
+		s := serve(reply(200, `{"components":[null,{"desired_config":"c"},{"id":"x3000c0s9b0n0"},{"id":"x3000c0s1b0n0","desired_config":null,"error_count":null,"configuration_status":null,"tags":null},{"id":"x3000c0s1b0n0","retry_policy":-1}]}`))
+		got, err := config(s).Components(t.Context(), []bos.ComponentID{node1, node2})
+		if want := map[bos.ComponentID]cfs.Component{node1: {ID: node1}}; err != nil || !maps.Equal(got, want) {
+			t.Errorf("%v, error %v, want the one that was asked for", got, err)
+		}
+	})
+	t.Run("a page that breaks off leaves nothing behind", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for version, bodies := range map[string][2]string{
+				"v3": {`{"next":{"after_id":"a"},"components":[{"id":"x3000c0s1b0n0"},`, `{"components":[{"id":"x3000c0s2b0n0"}]}`},
+				"v2": {`[{"id":"x3000c0s1b0n0"},`, `[{"id":"x3000c0s2b0n0"}]`},
+			} {
+				s := serve(truncated(bodies[0]), reply(200, bodies[1]))
+				got, err := must(cfs.New("http://cray-cfs-api/"+version, s.config())).Components(t.Context(), nil)
+				if _, ok := got[node2]; err != nil || len(got) != 1 || !ok || len(s.asked()) != 2 {
+					t.Errorf("%s: %v, error %v after %d requests, want the second answer alone", version, got, err, len(s.asked()))
+				}
+			}
+		})
+	})
 }
 
 func TestSVCBootParameters(t *testing.T) {
