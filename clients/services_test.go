@@ -781,8 +781,10 @@ func TestSVCBootParameters(t *testing.T) {
 	})
 	t.Run("SVC-087 no hosts", func(t *testing.T) {
 		s := serve(reply(200, "", "BSS-Referral-Token", "a"))
-		_, err := boot(s).SetBootParameters(t.Context(), nil, artifacts)
-		expectError(t, err, []error{bos.ErrInvalid})
+		for _, ids := range [][]bos.ComponentID{nil, {}, {""}, {node1, ""}} {
+			_, err := boot(s).SetBootParameters(t.Context(), ids, artifacts)
+			expectError(t, err, []error{bos.ErrInvalid})
+		}
 		if n := len(s.asked()); n != 0 {
 			t.Errorf("%d requests, want none", n)
 		}
