@@ -135,6 +135,7 @@ func (u *Upstreams) clients(live *liveOptions, log *slog.Logger) (Clients, error
 			if u.S3Endpoint != "" {
 				s3 = s3manifest.Config{Endpoint: u.S3Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, CAFile: u.CAFile}
 			}
+			s3.Log = log
 			c.Manifests, err = s3manifest.New(s3)
 			return
 		}},

@@ -269,7 +269,7 @@ func (s *status) readConfig(ctx context.Context, t operator.Tick, all []*looked)
 	return nil
 }
 
-// configOf reads the records of ids, or all of CFS where they are many; that at most once a pass.
+// configOf reads the records of ids, or all of CFS where they are many and CFS can list them; that at most once a pass.
 func (s *status) configOf(ctx context.Context, ids []bos.ComponentID) (map[bos.ComponentID]cfs.Component, error) {
 	if s.every != nil {
 		return s.every, nil
@@ -278,6 +278,9 @@ func (s *status) configOf(ctx context.Context, ids []bos.ComponentID) (map[bos.C
 		return s.Config.Components(ctx, ids)
 	}
 	found, err := s.Config.Components(ctx, nil)
+	if errors.Is(err, bos.ErrTooLarge) {
+		return s.Config.Components(ctx, ids)
+	}
 	if err == nil {
 		s.every = found
 	}
