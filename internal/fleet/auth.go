@@ -88,7 +88,7 @@ func (m *Machine) NodeToken(xname string) (string, error) {
 	}
 	c := claims{
 		Issuer: "http://spire.local/shasta/vshastaio", Audience: "system-compute",
-		Subject: "spiffe://shasta/compute/" + n.spec.Xname + "/workload/bos-reporter",
+		Subject: "spiffe://shasta/compute/" + n.xname + "/workload/bos-reporter",
 	}
 	m.stamp(&c, tokenLife)
 	return c.sign(), nil

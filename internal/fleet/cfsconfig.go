@@ -67,7 +67,7 @@ func (m *Machine) cfsConfigDelete(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, c := range m.cfs.list {
-		if c.config == name {
+		if c.cfs.given.config == name {
 			problemf(w, http.StatusBadRequest, "Configuration %s is referenced by the desired state of some components", name)
 			return
 		}

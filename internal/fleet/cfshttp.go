@@ -128,7 +128,7 @@ func (m *Machine) cfsGet(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	m.withComponent(w, r, func(c *cfsComponent) {
+	m.withComponent(w, r, func(c *node) {
 		writeJSON(w, http.StatusOK, m.cfsJSON(c, state != nil && *state, config != nil && *config))
 	})
 }
@@ -138,7 +138,7 @@ func (m *Machine) cfsPatch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	m.withComponent(w, r, func(c *cfsComponent) {
+	m.withComponent(w, r, func(c *node) {
 		m.cfsApply(c, p)
 		writeJSON(w, http.StatusOK, m.cfsJSON(c, true, false))
 	})

@@ -90,8 +90,7 @@ func (m *Machine) advance(ctx context.Context, d time.Duration, untilIdle bool) 
 		}
 		next := m.agenda.pop()
 		m.elapsed.Store(int64(max(m.now(), next.at)))
-		next.fn()
-		m.count.events++
+		m.happen(next)
 	}
 }
 

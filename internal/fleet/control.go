@@ -78,9 +78,9 @@ type NodeSummary struct {
 
 func power(n *node) string {
 	if n.power {
-		return powerOn
+		return powerOn.String()
 	}
-	return powerOff
+	return powerOff.String()
 }
 
 // Nodes lists all nodes by xname.
@@ -90,7 +90,7 @@ func (m *Machine) Nodes() []NodeSummary {
 	list := make([]NodeSummary, len(m.nodes))
 	for i := range m.nodes {
 		n := &m.nodes[i]
-		list[i] = NodeSummary{n.spec.Xname, n.role, n.phase.String(), power(n), n.reported}
+		list[i] = NodeSummary{n.xname, n.traits.Value().role, n.phase.String(), power(n), n.reported}
 	}
 	return list
 }
@@ -108,10 +108,10 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 	if n == nil {
 		return NodeState{}, false
 	}
-	spent := m.spentBetween(n, from, to)
+	spent, t := m.spentBetween(n, from, to), n.traits.Value()
 	s := NodeState{
-		Xname: n.spec.Xname, NID: n.nid, Role: n.role, SubRole: n.subRole, Aliases: n.spec.Aliases, MAC: macOf(n), Phase: n.phase.String(), Power: power(n),
-		PCSPower: n.cached.power, HSMState: n.state, Boots: n.boots, Cmdline: n.cmdline(), Reported: n.reported,
+		Xname: n.xname, NID: int(n.nid), Role: t.role, SubRole: t.subRole, Aliases: m.aliases[n], MAC: macOf(n), Phase: n.phase.String(), Power: power(n),
+		PCSPower: n.cached.power.String(), HSMState: n.state.String(), Boots: n.boots, Cmdline: n.cmdline(), Reported: n.reported,
 		Commands: map[string]int{}, Requests: map[string]int{},
 		Hardware: HardwareTime{spent.Node.Seconds(), spent.PCS.Seconds(), spent.CFS.Seconds(), spent.Total.Seconds()},
 	}
@@ -119,9 +119,7 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 		s.Kernel, s.Initrd = n.loaded.kernel, n.loaded.initrd
 		s.Token, _ = n.kernelLine().Value(reporter.ParamToken)
 	}
-	if c := m.cfs.byID[n.spec.Xname]; c != nil {
-		s.Config, s.CFS = c.config, m.cfsStatus(c)
-	}
+	s.Config, s.CFS = n.cfs.given.config, m.cfsStatus(n)
 	for op, times := range n.commands {
 		if times > 0 {
 			s.Commands[redfish(op).String()] = int(times)
@@ -133,9 +131,10 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 		}
 	}
 	for _, h := range n.history {
-		s.History = append(s.History, Moment{m.epoch.Add(h.at).UTC(), h.phase.String(), h.note})
+		at := m.steps.at(h.step)
+		s.History = append(s.History, Moment{m.epoch.Add(h.at()).UTC(), at.phase.String(), at.note})
 	}
-	for _, a := range n.faults {
+	for _, a := range m.nodeFaults[n] {
 		s.Faults = append(s.Faults, a.Kind)
 	}
 	return s, true

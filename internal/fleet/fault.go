@@ -219,7 +219,8 @@ func (m *Machine) Inject(f Fault) (string, error) {
 	}
 	m.faults = append(m.faults, a)
 	for _, n := range a.targets {
-		n.faults = append(n.faults, a)
+		m.nodeFaults[n] = append(m.nodeFaults[n], a)
+		n.faulty = true
 	}
 	if a.delay > 0 {
 		m.steadily(a.from, func() { m.begin(a) })
@@ -252,7 +253,7 @@ func (m *Machine) aim(a *activeFault) error {
 	}
 	if a.Fraction > 0 {
 		rank := func(n *node) uint64 {
-			x := m.seed ^ n.hash
+			x := m.seed ^ n.hash()
 			for i := range len(a.Kind) {
 				x = mix(x ^ uint64(a.Kind[i]))
 			}
@@ -337,7 +338,7 @@ func (m *Machine) faultEdge(a *activeFault) {
 	}
 	if strings.HasPrefix(a.Kind, "cfs_") {
 		for _, n := range a.targets {
-			m.reconsider(m.cfs.byID[n.spec.Xname])
+			m.reconsider(n)
 		}
 	}
 }
@@ -359,7 +360,10 @@ func (m *Machine) remove(a *activeFault) {
 	same := func(o *activeFault) bool { return o == a }
 	m.faults = slices.DeleteFunc(m.faults, same)
 	for _, n := range a.targets {
-		n.faults = slices.DeleteFunc(n.faults, same)
+		m.nodeFaults[n] = slices.DeleteFunc(m.nodeFaults[n], same)
+		if n.faulty = len(m.nodeFaults[n]) > 0; !n.faulty {
+			delete(m.nodeFaults, n)
+		}
 	}
 	m.faultEdge(a)
 }
@@ -381,7 +385,10 @@ func (m *Machine) active(a *activeFault) bool { return a.delay == 0 || m.now() >
 // has returns the fault of that kind which a node has now: one that is a lasting
 // property. Its probability is decided once per boot of the node. m.mu is held.
 func (m *Machine) has(n *node, kind string) *activeFault {
-	for _, a := range n.faults {
+	if !n.faulty {
+		return nil
+	}
+	for _, a := range m.nodeFaults[n] {
 		if a.Kind != kind || !m.active(a) || a.Count > 0 && a.used[n] >= a.Count {
 			continue
 		}
@@ -430,6 +437,20 @@ func (m *Machine) requestFault(service, kind, method string) *activeFault {
 		}
 		a.used[nil]++
 		return a
+	}
+	return nil
+}
+
+// lasting returns the fault of that kind, one that is a lasting property of a service.
+// m.mu is held.
+func (m *Machine) lasting(kind string) *activeFault {
+	if !m.faultsOf[kind] {
+		return nil
+	}
+	for _, a := range slices.Backward(m.faults) { // the latest counts
+		if a.Kind == kind && m.active(a) {
+			return a
+		}
 	}
 	return nil
 }

@@ -94,6 +94,7 @@ var faultKinds = map[string]faultKind{
 	"no_referral_token":     {service: "bss", help: "no BSS-Referral-Token header"},
 	"bss_partial_write":     {service: "bss", value: number, help: "storage fails after this many hosts"},
 	"hsm_old_lock_400":      {service: "hsm", help: "lock status answers 400 when nothing matches"},
+	"hsm_extra_components":  {service: "hsm", help: "also lists cabinets, chassis, slots, BMCs and processors"},
 	"pcs_sample_interval":   {service: "pcs", value: duration, help: "power states are sampled this often instead of every 30s"},
 	"pcs_accept_then_lose":  {service: "pcs", help: "transitions are accepted and never run"},
 	"pcs_500_after_execute": {service: "pcs", oneOf: []string{"500", "timeout"}, help: "transitions run, the caller gets a 500 or no answer"},

@@ -9,13 +9,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// The three power states and two management states of PCS.
+// powerState is the power of a component as PCS tells it; empty for what it does not
+// know.
+type powerState uint8
+
 const (
-	powerOn        = "on"
-	powerOff       = "off"
-	powerUndefined = "undefined"
-	available      = "available"
-	unavailable    = "unavailable"
+	powerNone powerState = iota
+	powerOn
+	powerOff
+	powerUndefined
+)
+
+var powerNames = [...]string{"", "on", "off", "undefined"}
+
+func (p powerState) String() string { return powerNames[p] }
+
+// The management states of PCS.
+const (
+	available   = "available"
+	unavailable = "unavailable"
 )
 
 const (
@@ -29,25 +41,36 @@ type pcs struct {
 	sweeping    bool    // a sweep is on the agenda
 	transitions map[string]*transition
 	order       []*transition // by creation
+
+	stampOf   time.Duration // the last moment that was written, see stamp
+	stampText string
 }
 
 func newPCS() pcs { return pcs{transitions: map[string]*transition{}} }
 
 // powerReading is what a sample of a node found.
 type powerReading struct {
-	power      string
-	management string
-	changed    string // RFC 3339, when it last became what it is
+	power     powerState
+	reachable bool          // its management controller answers
+	changed   time.Duration // when it last became what it is
+}
+
+// management is the management state of PCS.
+func (r powerReading) management() string {
+	if r.reachable {
+		return available
+	}
+	return unavailable
 }
 
 // reading is what PCS would find if it asked the management controller now. m.mu
 // is held.
 func (m *Machine) reading(n *node) powerReading {
-	r := powerReading{power: powerOff, management: available}
+	r := powerReading{power: powerOff, reachable: true}
 	if n.power {
 		r.power = powerOn
 	}
-	if len(n.faults) == 0 {
+	if !n.faulty {
 		return r
 	}
 	if m.has(n, "bmc_garbage") != nil {
@@ -58,7 +81,7 @@ func (m *Machine) reading(n *node) powerReading {
 		flap = nil
 	}
 	if flap != nil || m.has(n, "bmc_unreachable") != nil {
-		r.power, r.management = powerUndefined, unavailable
+		r.power, r.reachable = powerUndefined, false
 	}
 	return r
 }
@@ -67,10 +90,8 @@ func (m *Machine) reading(n *node) powerReading {
 // the cache is always right. m.mu is held.
 func (m *Machine) sampleInterval() time.Duration {
 	d := defaultSampleInterval
-	for _, f := range m.faults {
-		if f.Kind == "pcs_sample_interval" && m.active(f) {
-			d = f.duration
-		}
+	if f := m.lasting("pcs_sample_interval"); f != nil {
+		d = f.duration
 	}
 	if d = m.scaled(d); d > 0 {
 		d = max(d, sampleFloor)
@@ -101,7 +122,7 @@ func (m *Machine) dirty(n *node) {
 
 // sweep brings the cache up to date. m.mu is held.
 func (m *Machine) sweep() {
-	if len(m.nodes) > 0 && m.nodes[0].cached.power == "" {
+	if len(m.nodes) > 0 && m.nodes[0].cached.power == powerNone {
 		for i := range m.nodes {
 			m.sample(&m.nodes[i])
 		}
@@ -109,8 +130,7 @@ func (m *Machine) sweep() {
 	for _, n := range m.pcs.dirty {
 		m.sample(n)
 	}
-	clear(m.pcs.dirty)
-	m.pcs.dirty = m.pcs.dirty[:0]
+	m.pcs.dirty = nil
 }
 
 func (m *Machine) sample(n *node) {
@@ -120,16 +140,16 @@ func (m *Machine) sample(n *node) {
 		n.powerSince = -1
 	}
 	r := m.reading(n)
-	if r.power == n.cached.power && r.management == n.cached.management {
+	if r.power == n.cached.power && r.reachable == n.cached.reachable {
 		return
 	}
-	r.changed = m.time().Format(time.RFC3339Nano)
+	r.changed = m.now()
 	n.cached = r
 }
 
 // inPCS reports whether the node is in the map of PCS. m.mu is held.
 func (m *Machine) inPCS(n *node) bool {
-	return n.state != "Empty" && m.has(n, "pcs_missing") == nil && m.has(n, "hsm_empty") == nil && m.inHSM(n)
+	return n.state != stateEmpty && m.has(n, "pcs_missing") == nil && m.has(n, "hsm_empty") == nil && m.inHSM(n)
 }
 
 // Operations in the order and spelling in which PCS lists them.
@@ -199,7 +219,7 @@ func (m *Machine) powerStatusGet(w http.ResponseWriter, r *http.Request) {
 func (m *Machine) powerStatus(w http.ResponseWriter, req statusRequest) {
 	about(w, len(req.Xname))
 	power, management := strings.ToLower(req.PowerFilter), strings.ToLower(req.ManagementFilter)
-	if !slices.Contains([]string{"", powerOn, powerOff, powerUndefined}, power) {
+	if !slices.Contains(powerNames[:], power) {
 		problemf(w, http.StatusBadRequest, "invalid powerStateFilter: %s", req.PowerFilter)
 		return
 	}
@@ -217,7 +237,7 @@ func (m *Machine) powerStatus(w http.ResponseWriter, req statusRequest) {
 			return power != "" && s.Power != power || management != "" && s.Management != management
 		})
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"status": list})
+	writeItems(w, "status", slices.Values(list), appendPowerStatus)
 }
 
 // powerStatusOf looks components up, each once; none means all that PCS knows. The
@@ -266,9 +286,17 @@ func (m *Machine) powerStatusOf(xnames []string) (list []powerStatus, bad []stri
 
 func (m *Machine) statusOf(n *node) powerStatus {
 	return powerStatus{
-		Xname: n.spec.Xname, Power: n.cached.power, Management: n.cached.management, Operations: m.operations(n),
-		LastUpdated: n.cached.changed,
+		Xname: n.xname, Power: n.cached.power.String(), Management: n.cached.management(), Operations: m.operations(n),
+		LastUpdated: m.pcs.stamp(m.epoch, n.cached.changed),
 	}
+}
+
+// stamp writes the moment of a change. Nodes come in runs that changed together.
+func (p *pcs) stamp(epoch time.Time, changed time.Duration) string {
+	if p.stampText == "" || p.stampOf != changed {
+		p.stampOf, p.stampText = changed, epoch.Add(changed).UTC().Format(time.RFC3339Nano)
+	}
+	return p.stampText
 }
 
 // transitionID reads the id in a path; PCS wants a UUID.

@@ -83,10 +83,12 @@ func (m *Machine) startReporter(n *node) {
 	if f := m.use(n, "reporter_delay"); f != nil {
 		delay = m.scaled(f.duration)
 	}
-	m.afterNode(n, delay, func() {
-		m.idle(n)
-		m.enqueueReport(n)
-	})
+	m.afterNode(n, delay, (*Machine).firstReport)
+}
+
+func (m *Machine) firstReport(n *node) {
+	m.idle(n)
+	m.enqueueReport(n)
 }
 
 // enqueueReport hands the node to the workers. m.mu is held.
@@ -112,7 +114,9 @@ func (m *Machine) reportAll() {
 	}()
 	for len(m.reports.queue) > 0 && m.ctx.Err() == nil {
 		job := m.reports.queue[0]
-		m.reports.queue = m.reports.queue[1:]
+		if m.reports.queue = m.reports.queue[1:]; len(m.reports.queue) == 0 {
+			m.reports.queue = nil
+		}
 		if job.n.life != job.life {
 			continue // it went down meanwhile
 		}
@@ -122,7 +126,7 @@ func (m *Machine) reportAll() {
 		}
 		m.twist(job.n, &r)
 		m.mu.Unlock()
-		answer := m.reports.send(m.ctx, job.n.spec.Xname, r)
+		answer := m.reports.send(m.ctx, job.n.xname, r)
 		m.mu.Lock()
 		if job.n.life == job.life && m.ctx.Err() == nil {
 			m.reported(job.n, period, answer)
@@ -152,12 +156,7 @@ func (m *Machine) reported(n *node, period time.Duration, a reporter.Answer) {
 		}
 		n.reported, n.retry = true, nil
 		if period > 0 {
-			life := n.life
-			m.steadily(m.now()+wait, func() {
-				if n.life == life {
-					m.enqueueReport(n)
-				}
-			})
+			m.schedule(event{at: m.now() + wait, n: n, life: n.life, steady: true, do: (*Machine).enqueueReport})
 		}
 		return
 	}
@@ -168,12 +167,12 @@ func (m *Machine) reported(n *node, period time.Duration, a reporter.Answer) {
 	n.retry.tries++
 	tries := n.retry.tries
 	if tries == 1 || tries%16 == 0 {
-		m.log.Debug("report not accepted", "xname", n.spec.Xname, "outcome", a.Outcome, "try", tries, "err", a.Text)
+		m.log.Debug("report not accepted", "xname", n.xname, "outcome", a.Outcome, "try", tries, "err", a.Text)
 	}
 	pause := n.retry.backoff.Next(a, m.chance(n, "backoff "+strconv.Itoa(tries)))
 	wait := max(m.scaled(pause), min(reportFloorCap, time.Duration(tries)*reportFloor))
 	wait = max(wait, min(pause, a.RetryAfter)) // the server asks in its own time, not in the machine's
-	m.afterNode(n, wait, func() { m.enqueueReport(n) })
+	m.afterNode(n, wait, (*Machine).enqueueReport)
 }
 
 // hookReport sends reports through Config.Report.
