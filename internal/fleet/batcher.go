@@ -9,15 +9,21 @@ import (
 )
 
 const (
-	sessionsKept = 1000
+	sessionsKept = 200
 	retryWait    = 100 * time.Millisecond // floor between a failed session and the next
 )
 
 // cfsGroup are the components that wait for a session with one configuration.
 type cfsGroup struct {
-	waiting []*node       // in the order in which they came
+	waiting []candidate   // in the order in which they came
 	planned bool          // a batch is on the agenda
 	due     time.Duration // of that batch
+}
+
+// candidate is a component that waits for a session, or is in one.
+type candidate struct {
+	*node
+	since time.Duration // when it became eligible
 }
 
 // cfsSession is one configuration session.
@@ -48,13 +54,13 @@ func (m *Machine) reconsider(c *node) {
 	if c.cfs.queued || !m.eligible(c) {
 		return
 	}
-	c.cfs.queued, c.cfs.since = true, m.now()
+	c.cfs.queued = true
 	g := m.cfs.groups[c.cfs.given.config]
 	if g == nil {
 		g = &cfsGroup{}
 		m.cfs.groups[c.cfs.given.config] = g
 	}
-	g.waiting = append(g.waiting, c)
+	g.waiting = append(g.waiting, candidate{c, m.now()})
 	m.planBatch(c.cfs.given.config, g)
 }
 
@@ -75,10 +81,10 @@ func (m *Machine) planBatch(config string, g *cfsGroup) {
 	}
 	due := m.now()
 	if len(g.waiting) < m.cfs.option("batch_size") {
-		due = max(due, g.waiting[0].cfs.since+seconds("batch_window"))
+		due = max(due, g.waiting[0].since+seconds("batch_window"))
 	}
 	if g.waiting[0].cfs.errorCount > 0 {
-		due = max(due, g.waiting[0].cfs.since+retryWait)
+		due = max(due, g.waiting[0].since+retryWait)
 	}
 	if check := seconds("batcher_check_interval"); check > 0 {
 		due = (due + check - 1) / check * check
@@ -107,17 +113,17 @@ func (m *Machine) batch(config string, g *cfsGroup) {
 	}
 	waiting := g.waiting[:0]
 	for _, c := range g.waiting {
-		if c.cfs.given.config == config && m.eligible(c) {
+		if c.cfs.given.config == config && m.eligible(c.node) {
 			waiting = append(waiting, c)
 			continue
 		}
 		c.cfs.queued = false
-		m.reconsider(c) // for another configuration, perhaps
+		m.reconsider(c.node) // for another configuration, perhaps
 	}
 	g.waiting = waiting
 	size := m.cfs.option("batch_size")
 	window := m.scaled(time.Duration(m.cfs.option("batch_window")) * time.Second)
-	for len(g.waiting) >= size || len(g.waiting) > 0 && m.now() >= g.waiting[0].cfs.since+window {
+	for len(g.waiting) >= size || len(g.waiting) > 0 && m.now() >= g.waiting[0].since+window {
 		n := min(size, len(g.waiting))
 		m.configure(config, slices.Clone(g.waiting[:n]))
 		g.waiting = g.waiting[n:]
@@ -130,9 +136,9 @@ func (m *Machine) batch(config string, g *cfsGroup) {
 }
 
 // configure runs one session. m.mu is held.
-func (m *Machine) configure(config string, members []*node) {
+func (m *Machine) configure(config string, members []candidate) {
 	m.cfs.seq++
-	s := &cfsSession{Name: fmt.Sprintf("batcher-%08x", m.cfs.seq), Config: config, Start: m.cfsTime(), members: members}
+	s := &cfsSession{Name: fmt.Sprintf("batcher-%08x", m.cfs.seq), Config: config, Start: m.cfsTime(), members: make([]*node, len(members))}
 	m.cfs.sessions = append(m.cfs.sessions, s)
 	if len(m.cfs.sessions) > sessionsKept {
 		m.cfs.sessions = m.cfs.sessions[1:]
@@ -140,10 +146,10 @@ func (m *Machine) configure(config string, members []*node) {
 	boots := make([]uint32, len(members))
 	for i, c := range members {
 		c.cfs.queued, c.cfs.running = false, true
-		boots[i] = c.boots
+		s.members[i], boots[i] = c.node, c.boots
 	}
 	wait := m.scaled(sessionStart.min + sessionRun.min)
-	if n := members[0]; n.known() { // its first member decides how long the session takes
+	if n := members[0].node; n.known() { // its first member decides how long the session takes
 		wait = m.draw(n, "session start", sessionStart) + m.draw(n, "session run", sessionRun)
 	}
 	m.after(wait, func() {
@@ -151,11 +157,11 @@ func (m *Machine) configure(config string, members []*node) {
 		layers := m.sessionLayers(config, s.Name)
 		for i, c := range members {
 			c.cfs.running = false
-			if !m.configured(c, boots[i], layers) {
+			if !m.configured(c.node, boots[i], layers) {
 				s.Succeed = false
 			}
-			m.spend(c, spentCFS, c.cfs.since)
-			m.reconsider(c)
+			m.spend(c.node, spentCFS, c.since)
+			m.reconsider(c.node)
 		}
 	})
 }

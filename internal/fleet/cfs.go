@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // cfs is the Configuration Framework Service. Its components are the nodes, and
@@ -23,7 +22,6 @@ type cfs struct {
 type cfsComponent struct {
 	given      *cfsAssignment // never nil
 	layers     *[]cfsLayer    // applied; nil for none. Shared, never changed in place
-	since      time.Duration  // when it last became eligible
 	errorCount int32
 	enabled    bool
 	queued     bool // the batcher has it in a group

@@ -328,7 +328,7 @@ func (m *Machine) Refusing(service string) (refusing bool, changed <-chan struct
 // faultEdge lets PCS look again at nodes whose fault came or went. m.mu is held.
 func (m *Machine) faultEdge(a *activeFault) {
 	for _, n := range a.targets {
-		m.dirty(n)
+		m.dirty(n, false)
 	}
 	close(m.faultsChanged)
 	m.faultsChanged = make(chan struct{})

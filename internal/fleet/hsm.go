@@ -165,14 +165,15 @@ func (m *Machine) components(f *hsmFilter) iter.Seq[hsmComponent] {
 		return slices.Values(m.componentsByID(f))
 	}
 	return func(yield func(hsmComponent) bool) {
+		var c hsmComponent // one for all, which match makes escape
 		for i := range m.nodes {
 			if n := &m.nodes[i]; m.inHSM(n) {
-				if c := m.record(n); f.match(&c) && !yield(c) {
+				if c = m.record(n); f.match(&c) && !yield(c) {
 					return
 				}
 			}
 		}
-		for c := range m.otherComponents() {
+		for c = range m.otherComponents() {
 			if f.match(&c) && !yield(c) {
 				return
 			}

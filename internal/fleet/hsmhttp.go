@@ -192,7 +192,7 @@ func (m *Machine) hsmPatch(w http.ResponseWriter, r *http.Request) {
 				err = fmt.Errorf("invalid start state %s for %s", n.state, state)
 			} else {
 				n.state = hsmState(slices.Index(hsmStates, state))
-				m.dirty(n)
+				m.dirty(n, false)
 			}
 		}
 	case "NID":

@@ -16,7 +16,8 @@ func writeItems[T any](w http.ResponseWriter, member string, items iter.Seq[T], 
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	b := append(appendString([]byte("{"), member), ":["...)
-	for item := range items {
+	var item T // one for all, which appendItem makes escape
+	for item = range items {
 		if count++; count > 1 {
 			b = append(b, ',')
 		}

@@ -80,38 +80,36 @@ type node struct {
 	life  uint32
 	boots uint32 // times it was powered on
 
-	phase   Phase
-	power   bool
-	restart bool // power on again once it is off
-	faulty  bool // has faults, see Machine.nodeFaults
+	// Records; what is small is side by side, to need no padding.
+	busySince time.Duration               // start of the boot or shutdown under way; negative when there is none
+	spent     []interval                  // at most spentLength
+	history   []moment                    // at most historyLength
+	commands  [opCount]uint16             // Redfish commands received
+	requests  [len(everyOperation)]uint16 // PCS transitions that named the node
+
+	phase    Phase
+	power    bool
+	restart  bool // power on again once it is off
+	reported bool // BOS accepted a report of this boot
+	faulty   bool // has faults, see Machine.nodeFaults
 
 	// HSM
-	state        hsmState
 	enabled      bool
 	locked       bool
 	reservations bool // false: reservations are disabled
+	state        hsmState
 	reservation  *reservation
 
 	// PCS
-	cached      powerReading
-	cachedDirty bool // differs, perhaps, from what the next sample will find
-
-	cfs cfsComponent
+	cachedAt time.Duration // since when the cache has what it has
+	cached   powerReading
 
 	// BSS
+	script uint32     // Unix time of the last boot script; 0 never
 	boot   *bootEntry // under its xname; nil when there is none
 	loaded *bootEntry // what it booted
-	script uint32     // Unix time of the last boot script; 0 never
 
-	// reporters
-	reported   bool
-	retry      *retry                      // of the report under way; nil while there is none to retry
-	commands   [opCount]uint16             // Redfish commands received
-	requests   [len(everyOperation)]uint16 // PCS transitions that named the node
-	busySince  time.Duration               // start of the boot or shutdown under way; negative when there is none
-	powerSince time.Duration               // power edge that PCS has not sampled yet; negative when there is none
-	spent      []interval                  // at most spentLength
-	history    []moment                    // at most historyLength
+	cfs cfsComponent
 }
 
 // moment is one step of a node's history.
@@ -138,7 +136,7 @@ func newNode(i int, spec *NodeSpec) node {
 	n := node{
 		xname: spec.Xname, index: int32(i), nid: int32(spec.NID), enabled: !spec.Disabled, locked: spec.Locked, reservations: true,
 		traits:    unique.Make(traits{spec.Role, spec.SubRole, spec.Arch, spec.Class, spec.SoftwareStatus}),
-		busySince: -1, powerSince: -1, cfs: newCFSComponent(),
+		busySince: -1, cfs: newCFSComponent(),
 	}
 	switch {
 	case spec.State != "":
@@ -230,14 +228,14 @@ func (m *Machine) enter(n *node, p Phase, note string) {
 // setPower changes the power of the node; HSM learns of it from a Redfish event
 // a moment later. m.mu is held.
 func (m *Machine) setPower(n *node, on bool) {
-	n.power, n.powerSince = on, m.now()
+	n.power = on
 	state := stateOff
 	if on {
 		state = stateOn
 	} else {
-		n.loaded, n.reported, n.retry = nil, false, nil
+		n.loaded, n.reported = nil, false
 	}
-	m.dirty(n)
+	m.dirty(n, true)
 	m.after(m.draw(n, "hsm "+state.String(), hsmEventTime), func() {
 		if n.power == on && !n.osUp() { // else overtaken: by the next edge, or by the heartbeat
 			n.state = state

@@ -37,8 +37,10 @@ const (
 
 // pcs is what the Power Control Service keeps besides its reading of each node.
 type pcs struct {
-	dirty       []*node // nodes whose next sample may differ from the last
-	sweeping    bool    // a sweep is on the agenda
+	// dirty are nodes whose next sample may differ from the last, with the time of the
+	// power edge that it will find; negative when it is about something else.
+	dirty       map[*node]time.Duration
+	sweeping    bool // a sweep is on the agenda
 	transitions map[string]*transition
 	order       []*transition // by creation
 
@@ -46,13 +48,14 @@ type pcs struct {
 	stampText string
 }
 
-func newPCS() pcs { return pcs{transitions: map[string]*transition{}} }
+func newPCS() pcs {
+	return pcs{dirty: map[*node]time.Duration{}, transitions: map[string]*transition{}}
+}
 
 // powerReading is what a sample of a node found.
 type powerReading struct {
 	power     powerState
-	reachable bool          // its management controller answers
-	changed   time.Duration // when it last became what it is
+	reachable bool // its management controller answers
 }
 
 // management is the management state of PCS.
@@ -99,12 +102,14 @@ func (m *Machine) sampleInterval() time.Duration {
 	return d
 }
 
-// dirty lets the next sweep look at a node. Sweeps come at fixed times; those that
-// would find nothing new are left out. m.mu is held.
-func (m *Machine) dirty(n *node) {
-	if !n.cachedDirty {
-		n.cachedDirty = true
-		m.pcs.dirty = append(m.pcs.dirty, n)
+// dirty lets the next sweep look at a node, whose power has just changed or not.
+// Sweeps come at fixed times; those that would find nothing new are left out. m.mu is
+// held.
+func (m *Machine) dirty(n *node, powerEdge bool) {
+	if _, ok := m.pcs.dirty[n]; powerEdge {
+		m.pcs.dirty[n] = m.now()
+	} else if !ok {
+		m.pcs.dirty[n] = -1
 	}
 	interval := m.sampleInterval()
 	if interval == 0 {
@@ -127,24 +132,20 @@ func (m *Machine) sweep() {
 			m.sample(&m.nodes[i])
 		}
 	}
-	for _, n := range m.pcs.dirty {
+	for n, edge := range m.pcs.dirty {
 		m.sample(n)
+		if edge >= 0 {
+			m.spend(n, spentPCS, edge)
+		}
 	}
-	m.pcs.dirty = nil
+	m.pcs.dirty = map[*node]time.Duration{} // maps do not shrink
 }
 
 func (m *Machine) sample(n *node) {
-	n.cachedDirty = false
-	if n.powerSince >= 0 {
-		m.spend(n, spentPCS, n.powerSince)
-		n.powerSince = -1
-	}
 	r := m.reading(n)
-	if r.power == n.cached.power && r.reachable == n.cached.reachable {
-		return
+	if r != n.cached {
+		n.cached, n.cachedAt = r, m.now()
 	}
-	r.changed = m.now()
-	n.cached = r
 }
 
 // inPCS reports whether the node is in the map of PCS. m.mu is held.
@@ -287,7 +288,7 @@ func (m *Machine) powerStatusOf(xnames []string) (list []powerStatus, bad []stri
 func (m *Machine) statusOf(n *node) powerStatus {
 	return powerStatus{
 		Xname: n.xname, Power: n.cached.power.String(), Management: n.cached.management(), Operations: m.operations(n),
-		LastUpdated: m.pcs.stamp(m.epoch, n.cached.changed),
+		LastUpdated: m.pcs.stamp(m.epoch, n.cachedAt),
 	}
 }
 

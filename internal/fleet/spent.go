@@ -68,7 +68,9 @@ func (m *Machine) spend(n *node, kind spentKind, from time.Duration) {
 	if len(n.spent) == spentLength {
 		n.spent = slices.Delete(n.spent, 0, 1)
 	}
-	n.spent = append(n.spent, newInterval(from, now, kind))
+	spent := make([]interval, len(n.spent)+1) // no spare room: there are many nodes
+	spent[copy(spent, n.spent)] = newInterval(from, now, kind)
+	n.spent = spent
 }
 
 // Spent reports the hardware time of a node between two moments; a zero from is
