@@ -127,13 +127,14 @@ func (m *Machine) dirty(n *node, powerEdge bool) {
 
 // sweep brings the cache up to date. m.mu is held.
 func (m *Machine) sweep() {
+	now := m.now() // of all that it finds: the answers share its text
 	if len(m.nodes) > 0 && m.nodes[0].cached.power == powerNone {
 		for i := range m.nodes {
-			m.sample(&m.nodes[i])
+			m.sample(&m.nodes[i], now)
 		}
 	}
 	for n, edge := range m.pcs.dirty {
-		m.sample(n)
+		m.sample(n, now)
 		if edge >= 0 {
 			m.spend(n, spentPCS, edge)
 		}
@@ -141,10 +142,10 @@ func (m *Machine) sweep() {
 	m.pcs.dirty = map[*node]time.Duration{} // maps do not shrink
 }
 
-func (m *Machine) sample(n *node) {
+func (m *Machine) sample(n *node, now time.Duration) {
 	r := m.reading(n)
 	if r != n.cached {
-		n.cached, n.cachedAt = r, m.now()
+		n.cached, n.cachedAt = r, now
 	}
 }
 
