@@ -82,7 +82,11 @@ func (m *Machine) powered(n *node) {
 
 func (m *Machine) pxe(n *node) {
 	m.enter(n, PhasePXE, "")
-	m.afterNode(n, m.draw(n, "pxe", pxeTime), (*Machine).fetchScript)
+	wait := m.draw(n, "pxe", pxeTime)
+	if f := m.requestFault("bss", "latency", "GET", nil); f != nil {
+		wait += f.duration + time.Duration(m.chance(n, "latency")*float64(f.upTo-f.duration))
+	}
+	m.afterNode(n, wait, (*Machine).fetchScript)
 }
 
 // fetchScript asks BSS what to boot, every 30 s for as long as it takes.
@@ -103,7 +107,7 @@ func (m *Machine) fetchScript(n *node) {
 }
 
 func (m *Machine) kernel(n *node) {
-	if m.imageDeleted(n.loaded.kernel) || m.imageDeleted(n.loaded.initrd) {
+	if m.imageDeleted(n, n.loaded.kernel) || m.imageDeleted(n, n.loaded.initrd) {
 		n.loaded = nil
 		m.enter(n, PhasePXE, "kernel or initrd not found")
 		m.afterNode(n, m.pause(pxeRetry, retryFloor), (*Machine).fetchScript)

@@ -174,7 +174,7 @@ func (m *Machine) bssWrite(w http.ResponseWriter, r *http.Request, create bool) 
 		}
 	}
 	e := &bootEntry{params: req.Params, kernel: req.Kernel, initrd: req.Initrd, token: m.newID(), cloudInit: req.CloudInit}
-	partial := m.serviceFault("bss", "bss_partial_write")
+	partial := m.requestFault("bss", "bss_partial_write", "", func(f *activeFault) bool { return f.number < len(keys) })
 	for i, k := range keys {
 		if partial != nil && i == partial.number {
 			problemf(w, http.StatusInternalServerError, "storage error writing %s", k)
@@ -331,7 +331,7 @@ func (m *Machine) lookup(n *node) *bootEntry {
 // it has to ask again. m.mu is held.
 func (m *Machine) bootScript(n *node) (*bootEntry, string) {
 	switch {
-	case m.has(n, "pxe_no_dhcp") != nil:
+	case m.use(n, "pxe_no_dhcp") != nil:
 		return nil, "no DHCP offer"
 	case !m.serviceUp("bss"):
 		return nil, "bootscript: no answer from BSS"

@@ -125,8 +125,8 @@ func cfsDefaults() map[string]any {
 // option reads a numeric option.
 func (c *cfs) option(name string) int { return int(c.options[name].(float64)) }
 
-// cfsTime is now as CFS writes it.
-func (m *Machine) cfsTime() string { return m.time().Format("2006-01-02T15:04:05Z") }
+// cfsTime is now as CFS writes it. m.mu is held.
+func (m *Machine) cfsTime() string { return m.serviceTime("cfs").Format("2006-01-02T15:04:05Z") }
 
 // retryPolicy is how many failures a component gets; negative means any number.
 func (m *Machine) retryPolicy(n *node) int {

@@ -124,7 +124,7 @@ func (m *Machine) controlAdvance(w http.ResponseWriter, r *http.Request) {
 		Advance   string `json:"advance"`
 		UntilIdle bool   `json:"until_idle"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := decodeControl(r, &body); err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}

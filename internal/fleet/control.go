@@ -175,7 +175,12 @@ func (m *Machine) routeControl(mux *http.ServeMux) {
 	mux.HandleFunc("GET /_sim/nodes/{xname}", m.controlNode)
 	mux.HandleFunc("GET /_sim/nodes/{xname}/token", m.controlToken)
 	mux.HandleFunc("GET /_sim/calls", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, m.Calls(r.URL.Query().Get("service")))
+		service := r.URL.Query().Get("service")
+		if service != "" && !slices.Contains(faultTargets(), service) {
+			problemf(w, http.StatusBadRequest, "service %q, want one of %s", service, strings.Join(faultTargets(), ", "))
+			return
+		}
+		writeJSON(w, http.StatusOK, m.Calls(service))
 	})
 	mux.HandleFunc("GET /_sim/metrics", m.controlMetrics)
 	mux.HandleFunc("GET /_sim/clock", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Clock()) })
@@ -217,7 +222,7 @@ func (m *Machine) controlNode(w http.ResponseWriter, r *http.Request) {
 	}
 	s, ok := m.nodeState(r.PathValue("xname"), window[0], window[1])
 	if !ok {
-		problemf(w, http.StatusNotFound, "no node %q", r.PathValue("xname"))
+		problem(w, http.StatusNotFound, m.noNode(r.PathValue("xname")).Error())
 		return
 	}
 	writeJSON(w, http.StatusOK, s)
@@ -226,7 +231,7 @@ func (m *Machine) controlNode(w http.ResponseWriter, r *http.Request) {
 // controlInject is POST /_sim/faults with a [Fault].
 func (m *Machine) controlInject(w http.ResponseWriter, r *http.Request) {
 	var f Fault
-	if err := decode(r, &f); err != nil {
+	if err := decode(r, &f); err != nil { // strict by itself
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -242,10 +247,10 @@ func (m *Machine) controlInject(w http.ResponseWriter, r *http.Request) {
 // controlTenant creates or replaces a tenant: {"xnames":[…],"deploying":false}.
 func (m *Machine) controlTenant(w http.ResponseWriter, r *http.Request) {
 	var body struct {
-		Xnames    []string
-		Deploying bool
+		Xnames    []string `json:"xnames"`
+		Deploying bool     `json:"deploying"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := decodeControl(r, &body); err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -253,7 +258,7 @@ func (m *Machine) controlTenant(w http.ResponseWriter, r *http.Request) {
 	defer m.mu.Unlock()
 	for _, x := range body.Xnames {
 		if m.byXname[x] == nil {
-			problemf(w, http.StatusBadRequest, "no node %q", x)
+			problem(w, http.StatusBadRequest, m.noNode(x).Error())
 			return
 		}
 	}

@@ -112,7 +112,14 @@ func (m *Machine) proxy(bos *url.URL, transport http.RoundTripper) http.Handler 
 		})
 	}
 	return http.StripPrefix("/apis/bos", &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(bos); r.SetXForwarded() },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(bos)
+			r.SetXForwarded()
+			if q := r.Out.URL.Query(); q.Has(redirected) { // of no interest to BOS
+				q.Del(redirected)
+				r.Out.URL.RawQuery = q.Encode()
+			}
+		},
 		Transport: transport,
 		ErrorLog:  slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {

@@ -188,3 +188,15 @@ func decode(r *http.Request, v any) error {
 	}
 	return json.Unmarshal(data, v)
 }
+
+// decodeControl is decode for the control API, which tells what is wrong.
+func decodeControl(r *http.Request, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return err
+	}
+	if len(data) == 0 {
+		return errors.New("empty body")
+	}
+	return unmarshalStrict(data, v)
+}

@@ -1,10 +1,16 @@
 package fleet
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"iter"
 	"net/http"
+	"reflect"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -29,6 +35,47 @@ func writeItems[T any](w http.ResponseWriter, member string, items iter.Seq[T], 
 	}
 	w.Write(append(b, "]}\n"...))
 	return count
+}
+
+// unmarshalStrict decodes a request of the control API, a pointer to a struct. Errors
+// name the member, and for one that there is not those that there are.
+func unmarshalStrict(data []byte, v any) error {
+	if !json.Valid(data) {
+		return json.Unmarshal(data, v)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		return nil
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		var known []string
+		for f := range reflect.TypeOf(v).Elem().Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			known = append(known, name)
+		}
+		return fmt.Errorf("unknown member %s; known are %s", name, strings.Join(known, ", "))
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s: want %s, not %s", cmp.Or(e.Field, "the body"), jsonType(e.Type), e.Value)
+	}
+	return err
+}
+
+// jsonType says what JSON a Go type is made of.
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Float64:
+		return "a number"
+	case reflect.Slice:
+		return "an array"
+	}
+	return "an object"
 }
 
 // appendString appends s as a JSON string.

@@ -120,9 +120,10 @@ type lockRecord struct {
 func (m *Machine) lockOf(n *node) lockRecord {
 	l := lockRecord{ID: n.xname, Locked: m.lockedNode(n), Reserved: m.reservedNode(n), ReservationDisabled: !n.reservations}
 	if r := n.reservation; r != nil {
-		l.CreationTime = r.created.Format(time.RFC3339)
+		skew := m.skew("hsm")
+		l.CreationTime = r.created.Add(skew).Format(time.RFC3339)
 		if !r.expires.IsZero() {
-			l.ExpirationTime = r.expires.Format(time.RFC3339)
+			l.ExpirationTime = r.expires.Add(skew).Format(time.RFC3339)
 		}
 	}
 	return l
@@ -290,13 +291,13 @@ type reservationRecord struct {
 	ExpirationTime string `json:"ExpirationTime,omitempty"`
 }
 
-func (r *reservation) record(id string, withKey bool) reservationRecord {
-	out := reservationRecord{ID: id, DeputyKey: r.deputy, CreationTime: r.created.Format(time.RFC3339)}
+func (r *reservation) record(id string, withKey bool, skew time.Duration) reservationRecord {
+	out := reservationRecord{ID: id, DeputyKey: r.deputy, CreationTime: r.created.Add(skew).Format(time.RFC3339)}
 	if withKey {
 		out.ReservationKey = r.key
 	}
 	if !r.expires.IsZero() {
-		out.ExpirationTime = r.expires.Format(time.RFC3339)
+		out.ExpirationTime = r.expires.Add(skew).Format(time.RFC3339)
 	}
 	return out
 }
@@ -326,7 +327,7 @@ func (m *Machine) reservationCreate(w http.ResponseWriter, r *http.Request, serv
 			reason = m.reserveLocked(n)
 		}
 		if reason == "" {
-			done = append(done, n.reservation.record(n.xname, true))
+			done = append(done, n.reservation.record(n.xname, true, m.skew("hsm")))
 			continue
 		}
 		failed = append(failed, lockFailure{n.xname, reason})
@@ -380,7 +381,7 @@ func (m *Machine) reservationCheck(w http.ResponseWriter, r *http.Request) {
 	for _, k := range req.DeputyKeys {
 		n := m.byXname[canonical(k.ID)]
 		if n != nil && m.reservedNode(n) && n.reservation != nil && strings.EqualFold(n.reservation.deputy, k.Key) {
-			done = append(done, n.reservation.record(n.xname, false))
+			done = append(done, n.reservation.record(n.xname, false, m.skew("hsm")))
 		} else {
 			failed = append(failed, lockFailure{canonical(k.ID), "NotFound"})
 		}

@@ -289,7 +289,7 @@ func (m *Machine) powerStatusOf(xnames []string) (list []powerStatus, bad []stri
 func (m *Machine) statusOf(n *node) powerStatus {
 	return powerStatus{
 		Xname: n.xname, Power: n.cached.power.String(), Management: n.cached.management(), Operations: m.operations(n),
-		LastUpdated: m.pcs.stamp(m.epoch, n.cachedAt),
+		LastUpdated: m.pcs.stamp(m.epoch, n.cachedAt+m.skew("pcs")),
 	}
 }
 

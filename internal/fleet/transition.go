@@ -387,9 +387,10 @@ type taskJSON struct {
 // transitionJSON is a transition as PCS shows it. m.mu is held.
 func (m *Machine) transitionJSON(tr *transition, withTasks bool) transitionJSON {
 	counts := map[string]int{"total": len(tr.tasks), "new": 0, "in-progress": 0, "failed": 0, "succeeded": 0, "un-supported": 0}
+	created := tr.created.Add(m.skew("pcs"))
 	j := transitionJSON{
-		ID: tr.id, Operation: tr.operation, Created: tr.created.Format(time.RFC3339), Status: tr.status, TaskCounts: counts,
-		Expires: tr.created.Add(transitionLife).Format(time.RFC3339),
+		ID: tr.id, Operation: tr.operation, Created: created.Format(time.RFC3339), Status: tr.status, TaskCounts: counts,
+		Expires: created.Add(transitionLife).Format(time.RFC3339),
 	}
 	if tr.abort && tr.status != "aborted" {
 		j.Status = "abort-signaled"
