@@ -87,8 +87,12 @@ type Machine struct {
 	rand          *rand.Rand
 	nodes         []node
 	byXname       map[string]*node
+	aliases       map[*node][]string // host names
+	steps         words[step]
+	outcomes      words[outcome]
 	reports       reportQueue
 	faults        []*activeFault
+	nodeFaults    map[*node][]*activeFault
 	faultsOf      map[string]bool // kinds in faults
 	faultsChanged chan struct{}   // closed, and replaced, when a fault begins or ends
 	faultSeq      int
@@ -117,7 +121,7 @@ func New(cfg Config) (*Machine, error) {
 	m := &Machine{
 		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), manual: cfg.Manual, newID: cfg.NewID, log: cfg.Log,
 		started: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{}, faultsChanged: make(chan struct{}),
+		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), nodeFaults: map[*node][]*activeFault{}, faultsOf: map[string]bool{}, faultsChanged: make(chan struct{}),
 	}
 	m.reports.idle = sync.NewCond(&m.mu)
 	if m.newID == nil {
@@ -136,10 +140,14 @@ func New(cfg Config) (*Machine, error) {
 	}
 	m.nodes = make([]node, len(inv.Nodes))
 	m.byXname = make(map[string]*node, len(inv.Nodes))
+	m.aliases = map[*node][]string{}
 	for i := range inv.Nodes {
 		m.nodes[i] = newNode(i, &inv.Nodes[i])
 		n := &m.nodes[i]
-		m.byXname[n.spec.Xname] = n
+		m.byXname[n.xname] = n
+		if inv.Nodes[i].Aliases != nil {
+			m.aliases[n] = inv.Nodes[i].Aliases
+		}
 		m.count.phases[n.phase]++
 	}
 	m.pcs = newPCS()
