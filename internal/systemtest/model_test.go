@@ -497,12 +497,13 @@ type rules struct {
 	locked   map[bos.ComponentID]int // likewise, in HSM
 	owner    map[bos.ComponentID]string
 	looked   map[string]int // when "process operator what" last began to look
+	before   map[string]int // and the time before
 }
 
 func newRules(report func(format string, args ...any), policy int) *rules {
 	return &rules{
 		report: report, policy: policy, disabled: map[bos.ComponentID]int{}, since: map[bos.ComponentID]int{}, locked: map[bos.ComponentID]int{},
-		owner: map[bos.ComponentID]string{}, looked: map[string]int{},
+		owner: map[bos.ComponentID]string{}, looked: map[string]int{}, before: map[string]int{},
 	}
 }
 
@@ -514,7 +515,7 @@ func (r *rules) tick() int {
 func (r *rules) look(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.looked[what] = r.tick()
+	r.before[what], r.looked[what] = r.looked[what], r.tick()
 }
 
 // lock notes that a node is locked from when it was done on, and free from when it began.
@@ -576,8 +577,12 @@ func (r *rules) wroteComponent(m store.Mutation) {
 	if after.IsEnabled() && !before.IsEnabled() {
 		r.owner[id] = cmp.Or(after.SessionName(), "an administrator")
 	}
-	looked := 0 // last time the writer looked, in whichever process
-	for what, when := range r.looked {
+	looks := r.looked
+	if strings.HasPrefix(m.Change.Writer, "power-") {
+		looks = r.before // just before a command it looks again, only whether the component is still its own
+	}
+	looked := 0 // when the writer looked what it has to do, in whichever process
+	for what, when := range looks {
 		if strings.HasSuffix(what, " "+m.Change.Writer+" components") {
 			looked = max(looked, when)
 		}
