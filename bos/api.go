@@ -119,6 +119,10 @@ type ComponentsAPI interface {
 	// PutBootArtifacts records what a BSS token stands for; repeating it is harmless, other artifacts under a known
 	// token fail with ErrConflict. Against a reference server it fails with ErrUnsupported.
 	PutBootArtifacts(ctx context.Context, token BSSToken, a BootArtifacts) error
+	// PruneBootArtifacts removes what tokens stand for that no component has had as its actual or desired token for longer
+	// than unused, at least MinTokenRetention, and returns how many. A record counts as used when it is written, and each
+	// time it is found in use. Against a server without it, as the reference is, it fails with ErrUnsupported.
+	PruneBootArtifacts(ctx context.Context, unused time.Duration) (removed int, err error)
 }
 
 // EventsAPI tells of changes.

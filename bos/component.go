@@ -313,6 +313,13 @@ type Guard struct {
 	// Reported is last_updated of the actual state; empty = there is none. Not of GuardOf: who judges a report adds it.
 	// It does not tell two reports of one second apart, nor sees a token that nobody has recorded, which renews no stamp.
 	Reported *Timestamp `json:"reported,omitempty"`
+
+	// StatusOverride is not of GuardOf: who decides on it, or takes it back, adds it.
+	StatusOverride *Status `json:"status_override,omitempty"`
+
+	// Action is that of the last action, empty = there is none. Not of GuardOf: who records an action adds it, so that a
+	// late record does not hide what was done since.
+	Action *Action `json:"action,omitempty"`
 }
 
 // GuardOf returns a guard on everything that a session or an administrator changes when they take the component over.
@@ -336,7 +343,9 @@ func (g *Guard) Holds(c *Component) bool {
 		g.BootArtifacts != nil && !g.BootArtifacts.Artifacts().Same(c.DesiredArtifacts()),
 		g.Configuration != nil && *g.Configuration != c.DesiredConfiguration(),
 		g.Phase != nil && *g.Phase != c.CurrentPhase(),
-		g.Reported != nil && *g.Reported != c.ReportTime():
+		g.Reported != nil && *g.Reported != c.ReportTime(),
+		g.StatusOverride != nil && *g.StatusOverride != c.Override(),
+		g.Action != nil && *g.Action != c.Action():
 		return false
 	}
 	return true

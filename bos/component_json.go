@@ -249,6 +249,10 @@ func (g *Guard) read(r *jsonReader) {
 			g.Phase = readText[Phase](r)
 		case "reported":
 			g.Reported = readText[Timestamp](r)
+		case "status_override":
+			g.StatusOverride = readText[Status](r)
+		case "action":
+			g.Action = readText[Action](r)
 		default:
 			r.skip()
 		}
@@ -263,6 +267,8 @@ func (g *Guard) append(b []byte) []byte {
 	b = appendText(b, "configuration", g.Configuration)
 	b = appendText(b, "phase", g.Phase)
 	b = appendText(b, "reported", g.Reported)
+	b = appendText(b, "status_override", g.StatusOverride)
+	b = appendText(b, "action", g.Action)
 	return closeObject(b, start, nil)
 }
 

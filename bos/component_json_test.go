@@ -195,6 +195,7 @@ func TestGuardedPatchesJSON(t *testing.T) {
 	c := Component{ID: "x1", Session: new("s\"1"), DesiredState: &DesiredState{BootArtifacts: &ArtifactFields{Kernel: new("k")}, Configuration: new("c")}}
 	guard := GuardOf(&c)
 	guard.Phase, guard.Reported = new(PhaseConfiguring), new(Timestamp("2026-03-01T12:00:00"))
+	guard.StatusOverride, guard.Action = new(StatusOnHold), new(ActionPoweringOn)
 	for _, p := range []GuardedPatches{
 		{},
 		{Lease: 7, Patches: []GuardedPatch{}},

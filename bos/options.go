@@ -184,6 +184,9 @@ type Settings struct {
 	SessionSetupRetryTime int `json:"session_setup_retry_time"`
 	// MaxNodesPerTransition bounds one request to PCS; default 1000, 1 to 2500.
 	MaxNodesPerTransition int `json:"max_nodes_per_transition"`
+	// TokenRetentionTime is how long the record of a BSS token is kept after the last component that had it; 0 = for ever.
+	// At least component_actual_state_ttl, within which a node repeats its token. Default 604800 s, a week.
+	TokenRetentionTime int `json:"token_retention_time"`
 	// MaxSessionTime is how long a session may take before it is canceled, from its start or from the end of the last
 	// pause; 0 (default) = for ever. Seconds. Staged sessions, which wait for people, have no limit.
 	MaxSessionTime int `json:"max_session_time"`
@@ -194,13 +197,18 @@ type Settings struct {
 	ResumedAt Timestamp `json:"resumed_at,omitempty"`
 }
 
+// MinTokenRetention is the least time for which records of BSS tokens are kept: between the hand-out of a token and the
+// report of the node that booted with it.
+const MinTokenRetention = time.Hour
+
 // DefaultSettings returns the value of every setting before anybody has set it.
 func DefaultSettings() Settings {
-	return Settings{SessionSetupRetryTime: 1800, MaxNodesPerTransition: 1000}
+	return Settings{SessionSetupRetryTime: 1800, MaxNodesPerTransition: 1000, TokenRetentionTime: 7 * 24 * 3600}
 }
 
 // SettingsPatch changes the settings that are present.
 type SettingsPatch struct {
+	TokenRetentionTime    *int  `json:"token_retention_time,omitempty"`
 	MaxConfigureWaitTime  *int  `json:"max_configure_wait_time,omitempty"`
 	UnreachableGraceTime  *int  `json:"unreachable_grace_time,omitempty"`
 	SessionSetupRetryTime *int  `json:"session_setup_retry_time,omitempty"`
@@ -222,6 +230,7 @@ func (s *Settings) Apply(p SettingsPatch) error {
 		{"unreachable_grace_time", &next.UnreachableGraceTime, p.UnreachableGraceTime, 0, maxSeconds},
 		{"session_setup_retry_time", &next.SessionSetupRetryTime, p.SessionSetupRetryTime, 0, maxSeconds},
 		{"max_nodes_per_transition", &next.MaxNodesPerTransition, p.MaxNodesPerTransition, 1, 2500},
+		{"token_retention_time", &next.TokenRetentionTime, p.TokenRetentionTime, 0, 32 * maxSeconds},
 		{"max_session_time", &next.MaxSessionTime, p.MaxSessionTime, 0, maxSeconds},
 	} {
 		if f.v == nil {

@@ -39,7 +39,8 @@ type Assignment struct {
 // ConfigClient is what BOS needs of CFS. Implementations are safe for concurrent use and split requests at the limits
 // of the service. Errors match bos.ErrUnavailable for an outage.
 type ConfigClient interface {
-	// Components returns what CFS knows of ids; unknown ones are left out. Nil asks for every component.
+	// Components returns what CFS knows of ids; unknown ones are left out. Nil asks for every component, which fails with
+	// bos.ErrTooLarge where the service cannot list so many at once (version 2): ask for them by id.
 	Components(ctx context.Context, ids []bos.ComponentID) (map[bos.ComponentID]Component, error)
 	// Assign gives all ids the same configuration. Ids that CFS does not know make a *bos.BatchError with
 	// bos.ErrNotFound, the others are done. No ids is bos.ErrInvalid: to CFS an empty list means everything.

@@ -1,7 +1,6 @@
 package cfs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,31 +65,55 @@ func (c *component) read() Component {
 	}
 }
 
+// String names a component that is malformed.
+func (c component) String() string { return string(c.ID) }
+
 // Components implements ConfigClient.
 func (c *Client) Components(ctx context.Context, ids []bos.ComponentID) (map[bos.ComponentID]Component, error) {
 	found := map[bos.ComponentID]Component{}
 	if ids == nil {
-		if err := c.pages(ctx, url.Values{}, func(comp Component) { found[comp.ID] = comp }); err != nil {
+		err := c.pages(ctx, url.Values{}, func(comp Component) { found[comp.ID] = comp })
+		if c.tooMany(err) {
+			return nil, fmt.Errorf("cfs lists no more components at once than its option default_page_size: %w: %w", bos.ErrTooLarge, err)
+		}
+		if err != nil {
 			return nil, err
 		}
 		return found, nil
 	}
-	asked := map[bos.ComponentID]bool{}
 	for _, list := range idLists(ids) {
-		clear(asked)
-		for _, id := range list {
-			asked[id] = true
-		}
-		err := c.pages(ctx, url.Values{"ids": {join(list)}}, func(comp Component) {
-			if asked[comp.ID] {
-				found[comp.ID] = comp
-			}
-		})
-		if err != nil {
+		if err := c.some(ctx, list, found); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// some adds what CFS knows of ids, which fit into a query, to found. Version 2, which has no pages, is asked for fewer at
+// a time where those are too many.
+func (c *Client) some(ctx context.Context, ids []bos.ComponentID, found map[bos.ComponentID]Component) error {
+	asked := make(map[bos.ComponentID]bool, len(ids))
+	for _, id := range ids {
+		asked[id] = true
+	}
+	err := c.pages(ctx, url.Values{"ids": {join(ids)}}, func(comp Component) {
+		if asked[comp.ID] {
+			found[comp.ID] = comp
+		}
+	})
+	if half := len(ids) / 2; half > 0 && c.tooMany(err) {
+		if err := c.some(ctx, ids[:half], found); err != nil {
+			return err
+		}
+		return c.some(ctx, ids[half:], found)
+	}
+	return err
+}
+
+// tooMany reports whether version 2 refuses to answer because of the number of components. Source: CFS API, v2/components.
+func (c *Client) tooMany(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && c.v2 && e.Status == http.StatusBadRequest && strings.Contains(e.Body+e.Detail, "size is too large")
 }
 
 // pages reads the components that the query selects, page by page.
@@ -113,61 +136,58 @@ func (c *Client) pages(ctx context.Context, query url.Values, each func(Componen
 
 // page reads one page and returns the query of the next one, or nil after the last.
 func (c *Client) page(ctx context.Context, query url.Values, each func(Component)) (next url.Values, err error) {
-	take := func(comp component) {
-		if comp.ID != "" {
-			each(comp.read())
-		}
+	member := "components"
+	if c.v2 {
+		member = "" // the answer is the list
 	}
-	r := rest.Request{Method: http.MethodGet, Path: "components", Query: query}
-	err = c.rest.Do(ctx, r, func(a *rest.Answer) error {
-		next = nil
-		if c.v2 {
-			return rest.ReadList(a, "", func(comp component) error { take(comp); return nil })
-		}
-		var answer struct {
-			Components *[]component   `json:"components"`
-			Next       map[string]any `json:"next"`
-		}
-		if err := rest.JSON(&answer)(a); err != nil {
+	var read []Component
+	err = c.rest.Do(ctx, rest.Request{Method: http.MethodGet, Path: "components", Query: query}, func(a *rest.Answer) error {
+		read, next = nil, nil
+		return rest.ReadPage(a, member, func(comp component) error {
+			if comp.ID != "" {
+				read = append(read, comp.read())
+			}
+			return nil
+		}, func(name string, value json.RawMessage) (err error) {
+			if name == "next" {
+				next, err = nextQuery(value)
+			}
 			return err
-		}
-		if answer.Components == nil {
-			return a.Malformed(errors.New("no member 'components'"), nil)
-		}
-		for _, comp := range *answer.Components {
-			take(comp)
-		}
-		next = nextQuery(answer.Next)
-		return nil
+		})
 	})
-	return next, err
+	if err != nil {
+		return nil, err
+	}
+	for _, comp := range read {
+		each(comp)
+	}
+	return next, nil
 }
 
-// nextQuery turns the whole of "next" into a query, leaving out nulls. Booleans are written as Python would.
-func nextQuery(next map[string]any) url.Values {
-	if next == nil {
-		return nil
+// nextQuery turns the whole of "next" into a query, leaving out nulls. Booleans are written as Python would, numbers as
+// they came.
+func nextQuery(text json.RawMessage) (url.Values, error) {
+	var next map[string]json.RawMessage
+	if err := json.Unmarshal(text, &next); err != nil || next == nil {
+		return nil, err
 	}
 	q := url.Values{}
-	for key, v := range next {
-		switch v := v.(type) {
-		case nil:
-		case bool:
-			q.Set(key, map[bool]string{true: "True", false: "False"}[v])
-		case string:
-			q.Set(key, v)
+	for key, value := range next {
+		switch v := string(value); {
+		case v == "null":
+		case v == "true", v == "false":
+			q.Set(key, strings.ToUpper(v[:1])+v[1:])
+		case v[0] == '"':
+			var s string
+			if err := json.Unmarshal(value, &s); err != nil {
+				return nil, err
+			}
+			q.Set(key, s)
 		default:
-			q.Set(key, plain(v))
+			q.Set(key, v)
 		}
 	}
-	return q
-}
-
-// plain writes a number without an exponent.
-func plain(v any) string {
-	var b bytes.Buffer
-	_ = json.NewEncoder(&b).Encode(v) // came from JSON
-	return strings.TrimSpace(b.String())
+	return q, nil
 }
 
 // patch is the change of a bulk PATCH.

@@ -34,6 +34,11 @@ type request struct {
 	at                        time.Time
 }
 
+// roundTripper is a service that thinks for itself.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 func serve(script ...step) *service { return &service{script: script} }
 
 func (s *service) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -88,6 +90,20 @@ func TestSVCInventory(t *testing.T) {
 			expectError(t, err, []error{rest.ErrMalformed})
 		}
 	})
+	t.Run("SVC-022 a malformed component is named", func(t *testing.T) {
+		_, err := inventory(serve(reply(200, `{"Components":[{"ID":"x3000c0s1b0n0","Type":"Node"},{"ID":"x3000c0s2b0n0","Type":"Node","Enabled":"yes"}]}`))).Nodes(t.Context())
+		expectError(t, err, []error{rest.ErrMalformed})
+		if !strings.Contains(err.Error(), `Components: item 2, "x3000c0s2b0n0": `) {
+			t.Errorf("error %v, want the component", err)
+		}
+	})
+	t.Run("SVC-023 what was not asked for", func(t *testing.T) {
+		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s2b0n0","Type":"Node"},{"ID":"x3000c0s1b0","Type":"NodeBMC"},{"ID":"x3000c0s1b0n0","Type":"Node"},{"ID":"x3000c0s1b0n0","Type":"Node"}]}`))
+		got, err := inventory(s).Query(t.Context(), []bos.ComponentID{node1, "x3000c0s1b0"})
+		if want := map[bos.ComponentID]hsm.Node{node1: {ID: node1, Enabled: true}}; !maps.Equal(got, want) || err != nil {
+			t.Errorf("%v, error %v, want the one node that was asked for", got, err)
+		}
+	})
 	t.Run("SVC-023 SVC-025 SVC-026 query", func(t *testing.T) {
 		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s2b0n0","Type":"Node","Enabled":false},{"ID":"x3000c0s1b0n0","Type":"Node","Arch":"UNKNOWN","Enabled":true}]}`))
 		got, err := inventory(s).Query(t.Context(), []bos.ComponentID{node1, node2, node3, node1})
@@ -117,6 +133,8 @@ func TestSVCInventory(t *testing.T) {
 				{200, `{"Components":[{"ID":"x3000c0s1b0n0","Locked":true,"Reserved":false,"CreationTime":"2025-05-01T10:00:00Z"},{"ID":"x3000c0s2b0n0","Locked":false}],"NotFound":[]}`, map[bos.ComponentID]bool{node1: true}, nil},
 				{400, `{"type":"about:blank","title":"Bad Request","detail":"sm error: Component not found","status":400}`, map[bos.ComponentID]bool{}, nil},
 				{404, `{"title":"Not Found"}`, map[bos.ComponentID]bool{}, nil},
+				{404, `<html>default backend</html>`, nil, bos.ErrUnavailable},
+				{200, `{"Components":[{"ID":"x3000c0s1b0n0"},{"Locked":true}],"NotFound":null}`, map[bos.ComponentID]bool{node1: true}, nil},
 				{400, `{"detail":"bad query param: type"}`, nil, bos.ErrInvalid},
 				{500, `{"detail":"Component not found"}`, nil, bos.ErrUnavailable},
 				{403, `RBAC: access denied`, nil, bos.ErrForbidden},
@@ -141,7 +159,7 @@ func TestSVCInventory(t *testing.T) {
 		}
 	})
 	t.Run("SVC-033 roles and sub-roles", func(t *testing.T) {
-		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s1b0n0","Type":"Node","Role":"Application","SubRole":"UAN"},{"ID":"x3000c0s2b0n0","Type":"Node","Role":"Compute"},{"ID":"x3000c0s1b0","Type":"NodeBMC"}]}`))
+		s := serve(reply(200, `{"Components":[{"ID":"x3000c0s1b0n0","Type":"Node","Role":"Application","SubRole":"UAN"},{"ID":"x3000c0s2b0n0","Type":"Node","Role":"Compute"},{"ID":"x3000c0s1b0","Type":"NodeBMC"},{"Role":"Compute"}]}`))
 		got, err := inventory(s).RoleMembers(t.Context())
 		want := map[string][]bos.ComponentID{"Application": {node1}, "Application_UAN": {node1}, "Compute": {node2}}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -215,6 +233,22 @@ func TestSVCPower(t *testing.T) {
 		}
 		if r := only(t, s); r.method != "POST" || r.path != "/power-status" || !strings.HasPrefix(r.body, `{"xname":["x3000c0s1b0n0",`) {
 			t.Errorf("request %+v", r)
+		}
+	})
+	t.Run("a reading that breaks off leaves nothing behind", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(truncated(`{"status":[{"xname":"x3000c0s1b0n0","powerState":"on"},`), reply(200, `{"status":[{"xname":"x3000c0s2b0n0","powerState":"off"}]}`))
+			got, err := power(s).PowerStatus(t.Context(), []bos.ComponentID{node1, node2})
+			if want := map[bos.ComponentID]pcs.PowerStatus{node2: {State: pcs.StateOff}}; err != nil || !maps.Equal(got, want) {
+				t.Errorf("%+v, error %v, want the second answer alone", got, err)
+			}
+		})
+	})
+	t.Run("a malformed entry is named", func(t *testing.T) {
+		_, err := power(serve(reply(200, `{"status":[{"xname":"x3000c0s1b0n0","powerState":"on"},{"xname":"x3000c0s2b0n0","powerState":7}]}`))).PowerStatus(t.Context(), []bos.ComponentID{node1, node2})
+		expectError(t, err, []error{rest.ErrMalformed})
+		if !strings.Contains(err.Error(), `status: item 2, "x3000c0s2b0n0": `) {
+			t.Errorf("error %v, want the node", err)
 		}
 	})
 	t.Run("SVC-048 refused names are isolated", func(t *testing.T) {
@@ -379,9 +413,62 @@ func TestSVCPower(t *testing.T) {
 			{`{"e":500,"err_msg":"pcs down","xnames":[]}`, bos.ErrUnavailable, pcs.ErrOutcomeUnknown},
 			{`{"e":-1,"err_msg":"Errors encountered","xnames":[]}`, pcs.ErrOutcomeUnknown, bos.ErrConflict},
 			{`{"e":22,"err_msg":"bad xname"}`, bos.ErrInvalid, bos.ErrUnavailable},
+			{`{"e":37,"err_msg":"locked","xnames":[{"xname":"x3000c0s1b0n0","e":37,"err_msg":"Unable to reserve"}]}`, bos.ErrConflict, pcs.ErrOutcomeUnknown},
+			{`{"e":-1,"err_msg":"Errors encountered","xnames":[{"xname":"x3000c0s9b0n0","e":-1,"err_msg":"m"},{"e":-1}]}`, pcs.ErrOutcomeUnknown, bos.ErrConflict},
 		} {
-			_, err := capmc(serve(reply(200, tt.body))).Transition(t.Context(), pcs.ForceOff, []bos.ComponentID{node1})
+			_, err := capmc(serve(reply(200, tt.body))).Transition(t.Context(), pcs.ForceOff, []bos.ComponentID{node1, node2})
 			expectError(t, err, []error{tt.want}, tt.not)
+			if _, partial := errors.AsType[*bos.BatchError](err); partial {
+				t.Errorf("%s: error %v, want one for all nodes", tt.body, err)
+			}
+		}
+	})
+	t.Run("SVC-057 CAPMC gives no reason", func(t *testing.T) {
+		for _, e := range []string{"0", "-1"} {
+			_, err := capmc(serve(reply(200, `{"e":`+e+`,"xnames":[{"xname":"x3000c0s1b0n0","e":5},{"xname":"x3000c0s2b0n0","e":0}]}`))).Transition(t.Context(), pcs.On, []bos.ComponentID{node1, node2})
+			partial, ok := errors.AsType[*bos.BatchError](err)
+			if !ok || len(partial.Failed) != 1 || partial.Failed[node1].Error() != "capmc: error 5" {
+				t.Errorf("e %s: error %v, want the number for the first node alone", e, err)
+			}
+		}
+	})
+	t.Run("CAPMC has no other operations", func(t *testing.T) {
+		s := serve(reply(200, `{"e":0}`))
+		_, err := capmc(s).Transition(t.Context(), "Init", []bos.ComponentID{node1})
+		expectError(t, err, []error{bos.ErrInvalid})
+		if n := len(s.asked()); n != 0 {
+			t.Errorf("%d requests, want none", n)
+		}
+	})
+	t.Run("CAPMC requests are bounded", func(t *testing.T) {
+		ids := many(2500)
+		cfg := serve().config()
+		var sizes []int
+		on := true
+		cfg.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			var body struct{ Xnames []bos.ComponentID }
+			if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+				t.Error(err)
+			}
+			sizes = append(sizes, len(body.Xnames))
+			list := map[string]any{"e": 0}
+			if on {
+				list["on"] = body.Xnames
+			}
+			text, _ := json.Marshal(list)
+			return response(r, 200, strings.NewReader(string(text))), nil
+		})
+		c := must(pcs.NewCAPMC("http://cray-capmc/capmc/v1", cfg))
+		got, err := c.PowerStatus(t.Context(), ids)
+		if err != nil || len(got) != 2500 || got[ids[2499]].State != pcs.StateOn {
+			t.Errorf("%d nodes, error %v", len(got), err)
+		}
+		on = false
+		if _, err := c.Transition(t.Context(), pcs.On, ids); err != nil {
+			t.Error(err)
+		}
+		if want := []int{1000, 1000, 500, 1000, 1000, 500}; !slices.Equal(sizes, want) {
+			t.Errorf("nodes per request %v, want %v: more may take CAPMC too long", sizes, want)
 		}
 	})
 	t.Run("CAPMC off", func(t *testing.T) {
@@ -396,12 +483,26 @@ func TestSVCPower(t *testing.T) {
 		}
 	})
 	t.Run("CAPMC status", func(t *testing.T) {
-		s := serve(reply(200, `{"e":-1,"err_msg":"some unreachable","on":["x3000c0s1b0n0"],"off":["x3000c0s2b0n0"],"undefined":["x3000c0s3b0n0"],"flags":{}}`))
-		got, err := capmc(s).PowerStatus(t.Context(), []bos.ComponentID{node1, node2, node3})
+		s := serve(reply(200, `{"e":-1,"err_msg":"some unreachable","on":["x3000c0s1b0n0"],"off":["x3000c0s2b0n0","x3000c0s3b0n0","x3000c0s8b0n0"],"undefined":["x3000c0s3b0n0"],"empty":["x3000c0s4b0n0"],"flags":{}}`))
+		got, err := capmc(s).PowerStatus(t.Context(), []bos.ComponentID{node1, node2, node3, "x3000c0s4b0n0"})
 		want := map[bos.ComponentID]pcs.PowerStatus{node1: {State: pcs.StateOn, Available: true}, node2: {State: pcs.StateOff, Available: true}, node3: {State: pcs.StateUndefined}}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("error %v, status (-want +got):\n%s", err, diff)
 		}
+		if r := only(t, s); r.path != "/capmc/v1/get_xname_status" || r.body != `{"filter":"show_all","source":"redfish","xnames":["x3000c0s1b0n0","x3000c0s2b0n0","x3000c0s3b0n0","x3000c0s4b0n0"]}` {
+			t.Errorf("request %+v", r)
+		}
+		for body, want := range map[string]pcs.PowerStatus{
+			`{"e":0,"ready":["x3000c0s1b0n0"],"off":null}`: {State: pcs.StateOn, Available: true}, `{"e":0,"standby":["x3000c0s1b0n0"]}`: {State: pcs.StateOn, Available: true},
+			`{"e":0,"halt":["x3000c0s1b0n0"]}`: {State: pcs.StateOn, Available: true}, `{"e":0,"unknown":["x3000c0s1b0n0"]}`: {State: pcs.StateUndefined},
+			`{"e":-1,"unresponsive":["x3000c0s1b0n0"]}`: {State: pcs.StateUndefined},
+		} {
+			if got, err := capmc(serve(reply(200, body))).PowerStatus(t.Context(), []bos.ComponentID{node1}); err != nil || got[node1] != want {
+				t.Errorf("%s: %+v, error %v, want %+v", body, got[node1], err, want)
+			}
+		}
+		_, err = capmc(serve(reply(200, `{"e":500,"err_msg":"pcs down","on":["x3000c0s9b0n0"]}`))).PowerStatus(t.Context(), []bos.ComponentID{node1})
+		expectError(t, err, []error{bos.ErrUnavailable})
 		if got, err := capmc(serve(reply(404, `{"e":404,"err_msg":"No matching components found"}`))).PowerStatus(t.Context(), []bos.ComponentID{node1}); err != nil || len(got) != 0 {
 			t.Errorf("%v, error %v, want an empty answer", got, err)
 		}
@@ -586,6 +687,68 @@ func TestSVCConfiguration(t *testing.T) {
 			t.Errorf("request %+v", r)
 		}
 	})
+	t.Run("version 2 answers for a bounded number of components", func(t *testing.T) {
+		const refusal = `{"type":"about:blank","title":"The response size is too large","status":400,"detail":"The response size exceeds the default_page_size. Use the v3 API to page through the results."}`
+		cfg := serve().config()
+		limit, asked := 60, 0
+		cfg.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			asked++
+			ids := strings.Split(r.URL.Query().Get("ids"), ",")
+			if !r.URL.Query().Has("ids") || len(ids) > limit {
+				return reply(400, refusal)(r)
+			}
+			return reply(200, `[{"id":"`+strings.Join(ids, `","desiredConfig":"c"},{"id":"`)+`"}]`)(r)
+		})
+		c := must(cfs.New("http://cray-cfs-api/v2", cfg))
+		_, err := c.Components(t.Context(), nil)
+		expectError(t, err, []error{bos.ErrTooLarge}, bos.ErrUnavailable)
+		if !strings.Contains(err.Error(), "default_page_size") || asked != 1 {
+			t.Errorf("error %v after %d requests, want one that names the option", err, asked)
+		}
+		if got, err := c.Components(t.Context(), many(300)); err != nil || len(got) != 300 {
+			t.Errorf("%d components, error %v, want 300", len(got), err)
+		}
+		limit, asked = 0, 0
+		_, err = c.Components(t.Context(), many(1000))
+		expectError(t, err, []error{bos.ErrInvalid})
+		if asked > 10 {
+			t.Errorf("%d requests although not even one component is answered", asked)
+		}
+		s := serve(reply(400, refusal))
+		_, err = config(s).Components(t.Context(), many(10))
+		expectError(t, err, []error{bos.ErrInvalid}, bos.ErrTooLarge)
+		only(t, s) // version 3 has pages
+	})
+	t.Run("a malformed component is named", func(t *testing.T) {
+		for version, body := range map[string]string{"v3": `{"components":[{"id":"x3000c0s1b0n0"},{"id":"x3000c0s2b0n0","error_count":"2"}],"next":null}`, "v2": `[{"id":"x3000c0s1b0n0"},{"id":"x3000c0s2b0n0","errorCount":[]}]`} {
+			_, err := must(cfs.New("http://cray-cfs-api/"+version, serve(reply(200, body)).config())).Components(t.Context(), nil)
+			expectError(t, err, []error{rest.ErrMalformed})
+			if !strings.Contains(err.Error(), `item 2, "x3000c0s2b0n0": `) {
+				t.Errorf("%s: error %v, want the component", version, err)
+			}
+		}
+	})
+	t.Run("records that lack members, strangers and repetitions", func(t *testing.T) {
+		s := serve(reply(200, `{"components":[null,{"desired_config":"c"},{"id":"x3000c0s9b0n0"},{"id":"x3000c0s1b0n0","desired_config":null,"error_count":null,"configuration_status":null,"tags":null},{"id":"x3000c0s1b0n0","retry_policy":-1}]}`))
+		got, err := config(s).Components(t.Context(), []bos.ComponentID{node1, node2})
+		if want := map[bos.ComponentID]cfs.Component{node1: {ID: node1}}; err != nil || !maps.Equal(got, want) {
+			t.Errorf("%v, error %v, want the one that was asked for", got, err)
+		}
+	})
+	t.Run("a page that breaks off leaves nothing behind", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for version, bodies := range map[string][2]string{
+				"v3": {`{"next":{"after_id":"a"},"components":[{"id":"x3000c0s1b0n0"},`, `{"components":[{"id":"x3000c0s2b0n0"}]}`},
+				"v2": {`[{"id":"x3000c0s1b0n0"},`, `[{"id":"x3000c0s2b0n0"}]`},
+			} {
+				s := serve(truncated(bodies[0]), reply(200, bodies[1]))
+				got, err := must(cfs.New("http://cray-cfs-api/"+version, s.config())).Components(t.Context(), nil)
+				if _, ok := got[node2]; err != nil || len(got) != 1 || !ok || len(s.asked()) != 2 {
+					t.Errorf("%s: %v, error %v after %d requests, want the second answer alone", version, got, err, len(s.asked()))
+				}
+			}
+		})
+	})
 }
 
 func TestSVCBootParameters(t *testing.T) {
@@ -618,8 +781,10 @@ func TestSVCBootParameters(t *testing.T) {
 	})
 	t.Run("SVC-087 no hosts", func(t *testing.T) {
 		s := serve(reply(200, "", "BSS-Referral-Token", "a"))
-		_, err := boot(s).SetBootParameters(t.Context(), nil, artifacts)
-		expectError(t, err, []error{bos.ErrInvalid})
+		for _, ids := range [][]bos.ComponentID{nil, {}, {""}, {node1, ""}} {
+			_, err := boot(s).SetBootParameters(t.Context(), ids, artifacts)
+			expectError(t, err, []error{bos.ErrInvalid})
+		}
 		if n := len(s.asked()); n != 0 {
 			t.Errorf("%d requests, want none", n)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,6 +40,9 @@ type component struct {
 	Enabled                                     *bool
 	NID                                         json.Number
 }
+
+// String names a component that is malformed.
+func (c component) String() string { return c.ID }
 
 // isNode accepts a missing type, which no HSM sends but a site's own façade might.
 func (c *component) isNode() bool {
@@ -150,6 +154,9 @@ func (c *Client) RoleMembers(ctx context.Context) (map[string][]bos.ComponentID,
 		members = map[string][]bos.ComponentID{}
 		return rest.ReadList(a, "Components", func(comp component) error {
 			id := bos.ComponentID(comp.ID)
+			if id == "" {
+				return nil
+			}
 			if comp.Role != "" {
 				members[comp.Role] = append(members[comp.Role], id)
 			}
@@ -167,7 +174,8 @@ func (c *Client) RoleMembers(ctx context.Context) (map[string][]bos.ComponentID,
 }
 
 // LockedNodes implements Inventory. HSM before 2.45 answers 400 "Component not found" when no node is locked, older
-// ones have no locks and answer 404; both mean none.
+// ones have no locks and answer 404; both mean none. A 404 in HTML is not HSM's: the URL leads elsewhere.
+// Source: services 3.6, BOS operators Q-20.
 func (c *Client) LockedNodes(ctx context.Context) (map[bos.ComponentID]bool, error) {
 	var answer struct {
 		Components []struct {
@@ -178,7 +186,12 @@ func (c *Client) LockedNodes(ctx context.Context) (map[bos.ComponentID]bool, err
 	r := rest.Request{Method: http.MethodGet, Path: "locks/status", Query: url.Values{"type": {"Node"}, "locked": {"True"}}}
 	locked := map[bos.ComponentID]bool{}
 	if err := c.rest.Do(ctx, r, rest.JSON(&answer)); err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest && strings.Contains(e.Body, "Component not found")) {
+		e, ok := errors.AsType[*Error](err)
+		switch {
+		case !ok:
+		case e.Status == http.StatusNotFound && strings.HasPrefix(e.Body, "<"):
+			return nil, fmt.Errorf("the URL of hsm leads elsewhere: %w: %s", bos.ErrUnavailable, e.Error())
+		case e.Status == http.StatusNotFound, e.Status == http.StatusBadRequest && strings.Contains(e.Body+e.Detail, "Component not found"):
 			return locked, nil
 		}
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -207,7 +206,7 @@ func (r *runner) work(ctx context.Context, fence Fence) {
 		if !t.Full() && len(ids) == 0 {
 			continue
 		}
-		err := r.pass(ctx, t)
+		err := Protect(r.log, func() error { return r.pass(ctx, t) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -271,14 +270,8 @@ func (r *runner) await(ctx context.Context, poll, rested time.Time) bool {
 }
 
 // pass makes one pass.
-func (r *runner) pass(ctx context.Context, t Tick) (err error) {
+func (r *runner) pass(ctx context.Context, t Tick) error {
 	ctx = bos.WithWriter(ctx, r.name)
-	defer func() {
-		if p := recover(); p != nil {
-			r.log.Error("panic in a pass", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
 	if t.Full() || !r.haveOpts { // a change of either makes a full pass
 		if err := r.refresh(ctx); err != nil {
 			return err
@@ -392,12 +385,6 @@ func (r *runner) listen(ctx context.Context) {
 
 // hear decides what a change means for the loop.
 func (r *runner) hear(c *bos.Change) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.log.Error("panic in Wakes", "panic", p, "stack", string(debug.Stack()))
-			r.inbox.addFull()
-		}
-	}()
 	if c.Kind == bos.ChangeResync || c.Kind == bos.ChangeLease && c.ID == r.name && c.Deleted {
 		select { // a resync may stand for the release
 		case r.leaseFreed <- struct{}{}:
@@ -417,7 +404,11 @@ func (r *runner) hear(c *bos.Change) {
 	if c.Kind == bos.ChangeSession || c.Deleted || c.Touches("desired_state.boot_artifacts", "desired_state.configuration", "session") {
 		r.sched.lift(c.ID)
 	}
-	if r.waker.Wakes(c) {
+	wakes := false
+	if Protect(r.log, func() error { wakes = r.waker.Wakes(c); return nil }) != nil {
+		r.inbox.addFull()
+	}
+	if wakes {
 		r.inbox.add(c.ID)
 	}
 }

@@ -32,7 +32,10 @@ func Write(ctx context.Context, c Components, t Tick, patches []bos.GuardedPatch
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			results[i], errs[i] = writeBatch(ctx, c, t, batch)
+			errs[i] = Protect(t.Log, func() (err error) {
+				results[i], err = writeBatch(ctx, c, t, batch)
+				return err
+			})
 		})
 	}
 	wg.Wait()

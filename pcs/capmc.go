@@ -1,6 +1,7 @@
 package pcs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,13 +42,16 @@ type capmcAnswer struct {
 	ErrMsg string `json:"err_msg"`
 }
 
+// someFailed is the E of an operation that was carried out for some nodes; with others it was for none.
+const someFailed = -1
+
 // err returns what went wrong in a call as a whole.
 func (a *capmcAnswer) err() error {
 	sentinel := bos.ErrUnavailable
 	switch a.E {
 	case 0:
 		return nil
-	case -1: // some failed, nobody says which
+	case someFailed: // and nobody says which
 		return fmt.Errorf("capmc: %s (%d): %w: %w", a.ErrMsg, a.E, ErrOutcomeUnknown, bos.ErrUnavailable)
 	case 37: // ENOLCK: a node is locked or reserved, nothing was done
 		sentinel = bos.ErrConflict
@@ -70,6 +74,8 @@ func (c *CAPMC) PowerStatus(ctx context.Context, ids []bos.ComponentID) (map[bos
 	return statuses, nil
 }
 
+// readStatus asks CAPMC for ids, which all look like xnames, and adds the answer to statuses. A node in several lists is
+// what the last of them says: who cannot be read is neither on nor off.
 func (c *CAPMC) readStatus(ctx context.Context, ids []bos.ComponentID, statuses map[bos.ComponentID]PowerStatus) error {
 	var answer struct {
 		capmcAnswer
@@ -92,7 +98,7 @@ func (c *CAPMC) readStatus(ctx context.Context, ids []bos.ComponentID, statuses 
 	if err != nil {
 		return err
 	}
-	found := false
+	asked, found := setOf(ids), false
 	for _, list := range []struct {
 		ids    []bos.ComponentID
 		status PowerStatus
@@ -107,8 +113,10 @@ func (c *CAPMC) readStatus(ctx context.Context, ids []bos.ComponentID, statuses 
 		{answer.Unresponsive, PowerStatus{State: StateUndefined}},
 	} {
 		for _, id := range list.ids {
-			found = true
-			statuses[id] = list.status
+			if asked[id] {
+				found = true
+				statuses[id] = list.status
+			}
 		}
 	}
 	if !found {
@@ -151,14 +159,18 @@ func (c *CAPMC) start(ctx context.Context, op Operation, ids []bos.ComponentID) 
 	if err := c.rest.Do(ctx, rest.Request{Method: http.MethodPost, Path: path, Body: body}, rest.JSON(&answer)); err != nil {
 		return err
 	}
-	failed := map[bos.ComponentID]error{}
+	failed, asked := map[bos.ComponentID]error{}, setOf(ids)
 	for _, x := range answer.Xnames {
-		if x.E != 0 && x.Xname != "" {
-			failed[x.Xname] = errors.New(x.ErrMsg)
+		if x.E != 0 && asked[x.Xname] {
+			failed[x.Xname] = errors.New(cmp.Or(x.ErrMsg, fmt.Sprintf("capmc: error %d", x.E)))
 		}
 	}
-	if len(failed) > 0 {
-		return &bos.BatchError{Failed: failed}
+	partial := &bos.BatchError{Failed: failed}
+	switch {
+	case len(failed) == 0:
+		return answer.err()
+	case answer.E != 0 && answer.E != someFailed:
+		return fmt.Errorf("%w; %s", answer.err(), partial.Error()) // nothing was done for the others either
 	}
-	return answer.err()
+	return partial
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -72,35 +73,47 @@ func (c *Client) readStatus(ctx context.Context, ids []bos.ComponentID, statuses
 	if len(ids) == 0 {
 		return nil // to PCS an empty list means everything
 	}
-	asked := make(map[bos.ComponentID]bool, len(ids))
-	for _, id := range ids {
-		asked[id] = true
-	}
-	type entry struct {
-		Xname           bos.ComponentID `json:"xname"`
-		PowerState      string          `json:"powerState"`
-		ManagementState string          `json:"managementState"`
-		Error           string          `json:"error"`
-		LastUpdated     string          `json:"lastUpdated"`
-	}
+	asked := setOf(ids)
+	var found map[bos.ComponentID]PowerStatus
 	r := rest.Request{Method: http.MethodPost, Path: "power-status", Body: map[string]any{"xname": ids}, ReadOnly: true}
-	return c.rest.Do(ctx, r, func(a *rest.Answer) error {
-		return rest.ReadList(a, "status", func(e entry) error {
+	err := c.rest.Do(ctx, r, func(a *rest.Answer) error {
+		found = make(map[bos.ComponentID]PowerStatus, len(ids))
+		return rest.ReadList(a, "status", func(e statusEntry) error {
 			switch {
 			case e.Xname == "":
 				c.rest.Config().Log.Warn("power status without an xname", "state", e.PowerState, "error", e.Error)
 			case asked[e.Xname] && (e.PowerState != "" || e.Error != ""):
-				updated, _ := time.Parse(time.RFC3339Nano, e.LastUpdated) // of no use to BOS if unreadable
-				statuses[e.Xname] = PowerStatus{
-					State:       State(strings.ToLower(e.PowerState)),
-					Available:   strings.EqualFold(e.ManagementState, "available"),
-					Error:       e.Error,
-					LastUpdated: updated,
-				}
+				found[e.Xname] = e.status()
 			}
 			return nil
 		})
 	})
+	if err == nil {
+		maps.Copy(statuses, found)
+	}
+	return err
+}
+
+// statusEntry is the reading of a node on the wire. Source: PCS API, POST /power-status.
+type statusEntry struct {
+	Xname           bos.ComponentID `json:"xname"`
+	PowerState      string          `json:"powerState"`
+	ManagementState string          `json:"managementState"`
+	Error           string          `json:"error"`
+	LastUpdated     string          `json:"lastUpdated"`
+}
+
+// String names an entry that is malformed.
+func (e statusEntry) String() string { return string(e.Xname) }
+
+func (e *statusEntry) status() PowerStatus {
+	updated, _ := time.Parse(time.RFC3339Nano, e.LastUpdated) // of no use to BOS if unreadable
+	return PowerStatus{
+		State:       State(strings.ToLower(e.PowerState)),
+		Available:   strings.EqualFold(e.ManagementState, "available"),
+		Error:       e.Error,
+		LastUpdated: updated,
+	}
 }
 
 // Transition implements PowerClient. Ids that are no xnames are not sent.
@@ -245,6 +258,14 @@ func operation(s string) Operation {
 }
 
 var errNoNodes = &bos.FieldError{Field: "ids", Reason: "a power transition needs at least one node"}
+
+func setOf(ids []bos.ComponentID) map[bos.ComponentID]bool {
+	set := make(map[bos.ComponentID]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
+}
 
 // splitMalformed returns the distinct ids that are xnames and calls bad for each that is not: one of those makes PCS
 // refuse all.

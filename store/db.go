@@ -70,6 +70,21 @@ func (db *DB) BootArtifacts() Collection[bos.BSSToken, bos.BootArtifacts] {
 	return &collection[bos.BSSToken, bos.BootArtifacts]{db: db, kind: artifacts}
 }
 
+// Tokens implements Store.
+func (db *DB) Tokens(ctx context.Context) iter.Seq2[bos.BSSToken, error] {
+	return func(yield func(bos.BSSToken, error) bool) {
+		for e, err := range db.driver.Scan(ctx, artifacts.bucket, "", 0) {
+			if err != nil {
+				yield("", fmt.Errorf("read %s: %w", artifacts.bucket, err))
+				return
+			}
+			if !yield(bos.BSSToken(e.Key), nil) {
+				return
+			}
+		}
+	}
+}
+
 // Options implements Store.
 func (db *DB) Options() Singleton[bos.Options] {
 	return &singleton[bos.Options]{collection[struct{}, bos.Options]{db: db, kind: options}}

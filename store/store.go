@@ -23,6 +23,8 @@ type Store interface {
 	Templates() Collection[bos.TenantKey, bos.SessionTemplate]
 	SavedStatuses() Collection[bos.TenantKey, bos.ExtendedStatus]
 	BootArtifacts() Collection[bos.BSSToken, bos.BootArtifacts]
+	// Tokens yields the keys of BootArtifacts in ascending order, those of corrupt records too; for the rest it is a Scan.
+	Tokens(ctx context.Context) iter.Seq2[bos.BSSToken, error]
 	Options() Singleton[bos.Options]
 	Settings() Singleton[bos.Settings]
 	PowerTransitions() Collection[string, bos.PowerTransition] // ours: those that are open, or have been a moment ago

@@ -71,7 +71,7 @@ type Client struct {
 	calls     *rest.Client // with retries and time-outs
 	streams   *rest.Client // without
 
-	additions sync.Map    // noun → time.Time: when the server was found not to have it
+	additions sync.Map    // name → time.Time: when the server was found not to have it; nouns of paths, features and laterMembers
 	shortIDs  atomic.Bool // the server refuses long lists of ids in a URL
 	clockOff  atomic.Bool // a difference of the clocks has been reported
 }
@@ -144,6 +144,9 @@ type request struct {
 	repeatable bool // a POST that may be sent again
 	once       bool // a PUT that may not
 	secret     bool // the last element of path must not be shown
+
+	// feature names an addition that came after others of its noun; empty = the noun itself.
+	feature string
 }
 
 // do makes a request and decodes the answer into out, unless that is nil.
@@ -231,19 +234,26 @@ func (c *Client) addition(ctx context.Context, r request, out any) error {
 
 func (c *Client) ifSupported(r request, do func() error) error {
 	noun, name, _ := strings.Cut(strings.TrimPrefix(r.path, "/v2/"), "/")
+	feature := cmp.Or(r.feature, noun)
 	if strings.Contains(name, "%2F") {
 		// Servers have no route for it and answer 404, as if they had none at all.
 		return &bos.FieldError{Reason: "a name with a slash cannot be asked for over HTTP: /v2/" + noun}
 	}
-	if since, missing := c.additions.Load(noun); missing && time.Since(since.(time.Time)) < supportFor {
+	if c.lacks(feature) {
 		return unsupported(noun)
 	}
 	err := do()
 	if errors.Is(err, bos.ErrNotFound) {
-		c.additions.Store(noun, time.Now())
+		c.additions.Store(feature, time.Now())
 		return unsupported(noun)
 	}
 	return err
+}
+
+// lacks reports whether the server was found not to have an addition, a short while ago.
+func (c *Client) lacks(addition string) bool {
+	since, missing := c.additions.Load(addition)
+	return missing && time.Since(since.(time.Time)) < supportFor
 }
 
 func unsupported(noun string) error {

@@ -194,6 +194,13 @@ func TestRequests(t *testing.T) {
 		{"boot artifacts", "", func(c *bosclient.Client) error {
 			return c.PutBootArtifacts(ctx, "t 1", bos.BootArtifacts{Kernel: "k", Timestamp: "2026-01-31T10:00:00"})
 		}, `PUT /b/v2/bootartifacts/t%201 {"kernel":"k","kernel_parameters":"","initrd":""}`, ""},
+		{"prune boot artifacts", `{"removed":3}`, func(c *bosclient.Client) error {
+			n, err := c.PruneBootArtifacts(ctx, time.Hour+time.Millisecond)
+			if err == nil && n != 3 {
+				err = fmt.Errorf("%d removed", n)
+			}
+			return err
+		}, "DELETE /b/v2/bootartifacts?unused_for=3600", ""},
 		{"acquire lease", `{"token":3,"expires_in":15}`, func(c *bosclient.Client) error {
 			l, err := c.AcquireLease(ctx, "power-on", "pod-1", 15*time.Second)
 			if want := (bos.Lease{Holder: "pod-1", Token: 3, ExpiresIn: 15 * time.Second}); err == nil && l != want {

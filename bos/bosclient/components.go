@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bootorch/bosgo/bos"
 )
@@ -274,42 +275,102 @@ func (c *Client) ApplyStaged(ctx context.Context, tenant string, ids []bos.Compo
 
 // PatchGuarded applies patches that hold only while the component is as it was read. A reference server cannot do that:
 // there the components are read again, the guards are checked here and what holds is patched with skip_bad_ids. A write
-// of somebody else between those two requests is then overwritten, and the lease is not checked at all.
+// of somebody else between those two requests is then overwritten, and the lease is not checked at all. An older server
+// of ours refuses members of a guard that it does not know: those, and only those, are checked here in the same way.
 func (c *Client) PatchGuarded(ctx context.Context, p bos.GuardedPatches) (result bos.GuardedResult, err error) {
-	body := p
-	body.Patches = orEmpty(p.Patches)
-	err = c.addition(ctx, request{method: http.MethodPost, path: "/v2/componentpatches", body: body}, &result)
+	later := slices.ContainsFunc(p.Patches, func(g bos.GuardedPatch) bool { return hasLater(g.If) })
+	older := later && c.lacks(laterMembers)
+	if !older {
+		result, err = c.patchGuarded(ctx, p)
+		older = later && errors.Is(err, bos.ErrInvalid) // nothing was written; if it was for another reason, it will be again
+	}
+	if older {
+		result, err = c.patchOlder(ctx, p)
+	}
 	if errors.Is(err, bos.ErrUnsupported) {
 		return c.patchReread(ctx, p.Patches)
 	}
 	return result, err
 }
 
-// patchReread is PatchGuarded for a reference server.
-func (c *Client) patchReread(ctx context.Context, ps []bos.GuardedPatch) (result bos.GuardedResult, err error) {
+func (c *Client) patchGuarded(ctx context.Context, p bos.GuardedPatches) (result bos.GuardedResult, err error) {
+	p.Patches = orEmpty(p.Patches)
+	err = c.addition(ctx, request{method: http.MethodPost, path: "/v2/componentpatches", body: p}, &result)
+	return result, err
+}
+
+// laterMembers is what the client calls the members of a guard that the first servers of ours do not know.
+const laterMembers = "later members of a guard"
+
+func hasLater(g *bos.Guard) bool {
+	return g != nil && (g.Reported != nil || g.StatusOverride != nil || g.Action != nil)
+}
+
+// patchOlder is PatchGuarded for a server that does not know the later members of a guard.
+func (c *Client) patchOlder(ctx context.Context, p bos.GuardedPatches) (result bos.GuardedResult, err error) {
+	var plain, later []bos.GuardedPatch
+	for _, g := range p.Patches {
+		if hasLater(g.If) {
+			later = append(later, g)
+		} else {
+			plain = append(plain, g)
+		}
+	}
+	later, checked, err := c.holding(ctx, later)
+	if err != nil {
+		return result, err
+	}
+	for i := range later {
+		known := *later[i].If
+		known.Reported, known.StatusOverride, known.Action = nil, nil, nil
+		later[i].If = &known
+	}
+	p.Patches = slices.Concat(plain, later)
+	if len(p.Patches) > 0 {
+		if result, err = c.patchGuarded(ctx, p); err != nil {
+			return bos.GuardedResult{}, err
+		}
+		c.additions.Store(laterMembers, time.Now())
+	}
+	result.Stale = append(result.Stale, checked.Stale...)
+	result.Missing = append(result.Missing, checked.Missing...)
+	return result, nil
+}
+
+// holding reads the components of the patches and returns those whose guard holds; the result has the others.
+func (c *Client) holding(ctx context.Context, ps []bos.GuardedPatch) (holds []bos.GuardedPatch, others bos.GuardedResult, err error) {
 	ids := each(ps, func(p bos.GuardedPatch) bos.ComponentID { return p.ID })
 	now := make(map[bos.ComponentID]bos.Component, len(ids))
 	for component, err := range c.ListComponents(ctx, bos.ComponentFilter{IDs: ids}) {
 		if err != nil {
-			return result, err
+			return nil, others, err
 		}
 		now[component.ID] = component
 	}
-	var patches []bos.ComponentPatch
 	for _, p := range ps {
 		component, ok := now[p.ID]
 		switch {
 		case !ok:
-			result.Missing = append(result.Missing, p.ID)
+			others.Missing = append(others.Missing, p.ID)
 		case !p.If.Holds(&component):
-			result.Stale = append(result.Stale, p.ID)
+			others.Stale = append(others.Stale, p.ID)
 		default:
-			p.Patch.ID = p.ID
-			patches = append(patches, p.Patch)
+			holds = append(holds, p)
 		}
 	}
-	if len(patches) == 0 {
-		return result, nil
+	return holds, others, nil
+}
+
+// patchReread is PatchGuarded for a reference server.
+func (c *Client) patchReread(ctx context.Context, ps []bos.GuardedPatch) (result bos.GuardedResult, err error) {
+	holds, result, err := c.holding(ctx, ps)
+	if err != nil || len(holds) == 0 {
+		return result, err
+	}
+	patches := make([]bos.ComponentPatch, len(holds))
+	for i, p := range holds {
+		patches[i] = p.Patch
+		patches[i].ID = p.ID
 	}
 	stored, err := c.PatchComponents(ctx, "", patches, true)
 	if err != nil {
@@ -361,6 +422,17 @@ func (c *Client) CreateComponents(ctx context.Context, components []bos.Componen
 func (c *Client) PutBootArtifacts(ctx context.Context, token bos.BSSToken, a bos.BootArtifacts) error {
 	a.Timestamp = ""
 	return c.addition(ctx, request{method: http.MethodPut, path: "/v2/bootartifacts/" + url.PathEscape(string(token)), secret: true, body: a}, nil)
+}
+
+// PruneBootArtifacts removes what tokens stand for that have been unused for longer, in whole seconds.
+// Against a reference server, and the first ones of ours, it fails with bos.ErrUnsupported.
+func (c *Client) PruneBootArtifacts(ctx context.Context, unused time.Duration) (int, error) {
+	var answer struct {
+		Removed int `json:"removed"`
+	}
+	q := url.Values{"unused_for": {strconv.FormatInt(int64(unused/time.Second), 10)}}
+	err := c.addition(ctx, request{method: http.MethodDelete, path: "/v2/bootartifacts", query: q, feature: "pruning of bootartifacts"}, &answer)
+	return answer.Removed, err
 }
 
 // orEmpty makes a nil list one that JSON writes as [].

@@ -28,6 +28,7 @@ type reference struct {
 	asked      []string // "METHOD path?query"
 	away       bool     // connections are refused
 	ours       bool     // it is a server of ours after all: additions are answered with {}
+	older      bool     // it is our first server: guards have no later members
 }
 
 func newReference(ids ...string) *reference {
@@ -65,6 +66,10 @@ func problem(status int, title string) (int, any) {
 
 func (f *reference) answer(method, path string, query url.Values, body []byte) (int, any) {
 	switch {
+	case f.older && path == "/v2/componentpatches":
+		return f.patchGuarded(body)
+	case f.older && strings.HasPrefix(path, "/v2/bootartifacts/"):
+		return 200, map[string]any{}
 	case f.ours && path != "/v2/components":
 		return 200, map[string]any{}
 	case path != "/v2/components":
@@ -96,6 +101,25 @@ func (f *reference) answer(method, path string, query url.Values, body []byte) (
 		return 200, patched
 	}
 	return problem(405, "Method Not Allowed")
+}
+
+// patchGuarded writes everything, unless there is something in a guard that it does not know.
+func (f *reference) patchGuarded(body []byte) (int, any) {
+	var p bos.GuardedPatches
+	if json.Unmarshal(body, &p) != nil || p.Lease != 3 {
+		return problem(400, "Bad Request")
+	}
+	result := bos.GuardedResult{Written: []bos.ComponentID{}}
+	for _, g := range p.Patches {
+		if g.If != nil && (g.If.Reported != nil || g.If.StatusOverride != nil || g.If.Action != nil) || bos.Value(g.Patch.Session) == "-bad" {
+			return problem(400, "Bad Request")
+		}
+		c := f.components[g.ID]
+		c.Error = g.Patch.Error
+		f.components[g.ID] = c
+		result.Written = append(result.Written, g.ID)
+	}
+	return 200, result
 }
 
 func (f *reference) list(query url.Values) (int, any) {
@@ -333,6 +357,84 @@ func TestGuardedPatchesAgainstReference(t *testing.T) {
 		"POST /v2/componentpatches", "GET /v2/components?ids=a0%2Cb1%2Cc0%2Czz", "PATCH /v2/components?skip_bad_ids=True",
 		"GET /v2/components?ids=a0%2Cb1%2Cc0%2Czz", "PATCH /v2/components?skip_bad_ids=True",
 	}
+	if diff := cmp.Diff(want, ref.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// TestGuardedPatchesAgainstOlderServer has a server of ours that refuses the later members of a guard: the client checks
+// those itself, tells nothing of them from then on, and asks again after a while.
+func TestGuardedPatchesAgainstOlderServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ref := newReference("a0", "b0", "c0")
+		ref.older = true
+		c := client(t, "http://bos", bosclient.Config{Transport: ref})
+		write := func(ps ...bos.GuardedPatch) (bos.GuardedResult, error) {
+			ref.asked = nil
+			return c.PatchGuarded(t.Context(), bos.GuardedPatches{Lease: 3, Patches: ps})
+		}
+		const post, get = "POST /v2/componentpatches", "GET /v2/components?ids=a0%2Cb0%2Czz"
+		patch := bos.ComponentPatch{Error: new("E")}
+		later := []bos.GuardedPatch{
+			{ID: "a0", If: &bos.Guard{StatusOverride: new(bos.Status("")), Action: new(bos.Action("")), Reported: new(bos.Timestamp(""))}, Patch: patch},
+			{ID: "b0", If: &bos.Guard{StatusOverride: new(bos.StatusFailed)}, Patch: patch},
+			{ID: "c0", If: &bos.Guard{Session: new("")}, Patch: patch},
+			{ID: "zz", If: &bos.Guard{Action: new(bos.Action(""))}, Patch: patch},
+		}
+		for _, asked := range [][]string{{post, get, post}, {get, post}} {
+			result, err := write(later...)
+			want := bos.GuardedResult{Written: []bos.ComponentID{"c0", "a0"}, Stale: []bos.ComponentID{"b0"}, Missing: []bos.ComponentID{"zz"}}
+			if diff := cmp.Diff(want, result); err != nil || diff != "" {
+				t.Errorf("%v, result (-want +got):\n%s", err, diff)
+			}
+			if diff := cmp.Diff(asked, ref.asked); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		}
+		// What has no later members goes straight to the server.
+		if _, err := write(later[2]); err != nil || !slices.Equal(ref.asked, []string{post}) {
+			t.Errorf("%v, asked %q", err, ref.asked)
+		}
+		// The server is replaced by one that knows them.
+		time.Sleep(time.Minute)
+		ref.older, ref.ours = false, true
+		if _, err := write(later[:2]...); err != nil || !slices.Equal(ref.asked, []string{post}) {
+			t.Errorf("%v, asked %q", err, ref.asked)
+		}
+		// And by a reference server.
+		ref.ours = false
+		for range 2 {
+			if r, err := write(later[0]); err != nil || len(r.Written) != 1 {
+				t.Errorf("%+v, %v", r, err)
+			}
+		}
+		// What is refused for another reason does not make the server an older one.
+		ref.older = true
+		time.Sleep(time.Minute)
+		bad := bos.GuardedPatch{ID: "a0", If: later[0].If, Patch: bos.ComponentPatch{Session: new("-bad")}}
+		for range 2 {
+			if _, err := write(bad); !errors.Is(err, bos.ErrInvalid) || len(ref.asked) != 3 {
+				t.Errorf("error %v, asked %q", err, ref.asked)
+			}
+		}
+	})
+}
+
+// TestPruneAgainstOlderServer has a server that keeps tokens but cannot prune them: the one does not keep the client from
+// the other.
+func TestPruneAgainstOlderServer(t *testing.T) {
+	ref := newReference()
+	ref.older = true
+	c := client(t, "http://bos", bosclient.Config{Transport: ref})
+	for range 2 {
+		if _, err := c.PruneBootArtifacts(t.Context(), 24*time.Hour); !errors.Is(err, bos.ErrUnsupported) {
+			t.Errorf("pruning: %v, want bos.ErrUnsupported", err)
+		}
+		if err := c.PutBootArtifacts(t.Context(), "t", bos.BootArtifacts{}); err != nil {
+			t.Errorf("recording: %v", err)
+		}
+	}
+	want := []string{"DELETE /v2/bootartifacts?unused_for=86400", "PUT /v2/bootartifacts/t", "PUT /v2/bootartifacts/t"}
 	if diff := cmp.Diff(want, ref.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/bootorch/bosgo/store"
 )
 
-// ListComponents yields the matches in ascending order of id.
+// ListComponents yields the matches in ascending order of id. With a filter by session and a context that tells whose
+// session is meant (bos.WithSessionTenant), those known to belong to another session of that name are left out.
 func (s *Service) ListComponents(ctx context.Context, f bos.ComponentFilter) iter.Seq2[bos.Component, error] {
 	return func(yield func(bos.Component, error) bool) {
 		if err := checkFilter(&f); err != nil {
@@ -25,7 +26,11 @@ func (s *Service) ListComponents(ctx context.Context, f bos.ComponentFilter) ite
 		if f.IDs = within(nodes, named(f.IDs)); f.IDs != nil && len(f.IDs) == 0 {
 			return
 		}
-		for c, err := range store.QueryComponents(ctx, s.st, f) {
+		found := store.QueryComponents(ctx, s.st, f)
+		if tenant, known := bos.SessionTenant(ctx); known && f.Session != "" {
+			found = s.componentsOf(ctx, bos.TenantKey{Tenant: tenant, Name: f.Session}, f)
+		}
+		for c, err := range found {
 			if err != nil {
 				yield(bos.Component{}, storeError(err))
 				return

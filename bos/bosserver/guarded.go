@@ -188,31 +188,3 @@ func (g *guardedWrite) write(ctx context.Context, tx store.Tx, chunk []bos.Compo
 	}
 	return keepOwners(ctx, tx, sessions)
 }
-
-// PutBootArtifacts records what a BSS token stands for.
-func (s *Service) PutBootArtifacts(ctx context.Context, token bos.BSSToken, a bos.BootArtifacts) error {
-	if token == "" || len(token) > store.MaxKeySize {
-		return &bos.FieldError{Field: "token", Reason: fmt.Sprintf("a token has 1 to %d characters", store.MaxKeySize)}
-	}
-	check := &fieldCheck{}
-	f := a.Fields()
-	f.Timestamp = nil
-	check.artifacts("boot_artifacts", f)
-	if check.err != nil {
-		return check.err
-	}
-	a.Timestamp = s.stamp()
-	err := s.st.Transact(ctx, func(tx store.Tx) error {
-		known, err := tx.BootArtifacts().Get(token)
-		switch {
-		case err == nil && known.Same(a):
-			return nil
-		case err == nil:
-			return fmt.Errorf("the token already stands for other boot artifacts: %w", bos.ErrConflict)
-		case !isNotFound(err):
-			return err
-		}
-		return tx.BootArtifacts().Put(token, a)
-	})
-	return leaseError(err)
-}

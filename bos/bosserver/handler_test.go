@@ -200,6 +200,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"PATCH", "/v2/components/n2", `{"error":"e"}`, 200}, {"DELETE", "/v2/components/n2", "", 204},
 		{"POST", "/v2/applystaged", `{"xnames":["n1","n9"]}`, 200},
 		{"PUT", "/v2/bootartifacts/tok", `{"kernel":"k","kernel_parameters":"p","initrd":"i"}`, 204},
+		{"DELETE", "/v2/bootartifacts?unused_for=3600", "", 200},
 		{"PUT", "/v2/leases/power-on", `{"holder":"me","ttl_seconds":15}`, 200},
 		{"PUT", "/v2/transitions/t1", `{"service_id":"s","operation":"On","operator":"power-on","accepted":5,"components":["n0"]}`, 204},
 		{"GET", "/v2/transitions?ids=t1,t2", "", 200}, {"DELETE", "/v2/transitions/t1", "", 204},

@@ -2,6 +2,7 @@ package bosserver
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"github.com/bootorch/bosgo/bos"
@@ -69,6 +70,48 @@ func (s *Service) recordOwners(ctx context.Context, sessions map[bos.ComponentID
 		}
 	}
 	return flush()
+}
+
+// componentsOf yields the components that match f, without those known to belong to another session of the key's name.
+// f.Session is that name.
+func (s *Service) componentsOf(ctx context.Context, key bos.TenantKey, f bos.ComponentFilter) iter.Seq2[bos.Component, error] {
+	return func(yield func(bos.Component, error) bool) {
+		size, left := stepSize, -1 // no limit
+		if f.PageSize > 0 {
+			size, left = min(size, f.PageSize), f.PageSize
+		}
+		f.PageSize = 0
+		var batch []bos.Component
+		flush := func() bool {
+			own, err := s.belonging(ctx, key, batch)
+			if err != nil {
+				yield(bos.Component{}, err)
+				return false
+			}
+			batch = nil
+			for _, c := range own {
+				if !yield(c, nil) {
+					return false
+				}
+				if left--; left == 0 {
+					return false
+				}
+			}
+			return true
+		}
+		for c, err := range store.QueryComponents(ctx, s.st, f) {
+			if err != nil {
+				yield(bos.Component{}, storeError(err))
+				return
+			}
+			if batch = append(batch, c); len(batch) == size && !flush() {
+				return
+			}
+		}
+		if len(batch) > 0 {
+			flush()
+		}
+	}
 }
 
 // belonging returns those of the components, which all carry the name of the session, that are not known to belong to

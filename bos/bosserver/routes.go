@@ -57,6 +57,7 @@ func (h *handler) routes() []route {
 		{"POST", "/v2/componentpatches", h.patchGuarded},
 		{"POST", "/v2/sessions/{session_id}/cancel", h.cancelSession},
 		{"PUT", "/v2/bootartifacts/{token}", h.putBootArtifacts},
+		{"DELETE", "/v2/bootartifacts", h.pruneBootArtifacts},
 		{"PUT", "/v2/leases/{operator}", h.putLease},
 		{"DELETE", "/v2/leases/{operator}", h.deleteLease},
 		{"GET", "/v2/transitions", h.listPowerTransitions},
@@ -501,6 +502,20 @@ func (h *handler) putBootArtifacts(c *call) error {
 		return err
 	}
 	return answerNothing(c, h.api.PutBootArtifacts(c.ctx(), bos.BSSToken(c.r.PathValue("token")), a))
+}
+
+func (h *handler) pruneBootArtifacts(c *call) error {
+	if err := c.systemOnly(); err != nil {
+		return err
+	}
+	seconds, err := strconv.Atoi(c.param("unused_for")) // checked to be a number
+	if err != nil {
+		return invalid("Missing query parameter 'unused_for'")
+	}
+	removed, err := h.api.PruneBootArtifacts(c.ctx(), time.Duration(seconds)*time.Second)
+	return answer(c, struct {
+		Removed int `json:"removed"`
+	}{removed}, err)
 }
 
 // leaseBody is the body of a lease's requests.

@@ -311,29 +311,11 @@ func (s *Service) summarize(ctx context.Context, key bos.TenantKey) (*extended, 
 		return nil, err
 	}
 	e := &extended{}
-	var batch []bos.Component
-	count := func() error {
-		own, err := s.belonging(ctx, key, batch)
-		for i := range own {
-			e.addOwned(&own[i])
-		}
-		batch = batch[:0]
-		return err
-	}
-	for c, err := range store.QueryComponents(ctx, s.st, bos.ComponentFilter{Session: key.Name, IDs: within(nodes, nil)}) {
+	for c, err := range s.componentsOf(ctx, key, bos.ComponentFilter{Session: key.Name, IDs: within(nodes, nil)}) {
 		if err != nil {
-			return nil, storeError(err)
-		}
-		if batch = append(batch, c); len(batch) == stepSize {
-			if err := count(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if len(batch) > 0 {
-		if err := count(); err != nil {
 			return nil, err
 		}
+		e.addOwned(&c)
 	}
 	for _, err := range store.QueryComponents(ctx, s.st, bos.ComponentFilter{StagedSession: key.Name, IDs: within(nodes, nil)}) {
 		if err != nil {

@@ -60,7 +60,7 @@ func (c *call) systemOnly() error {
 	if c.tenant == "" {
 		return nil
 	}
-	return fmt.Errorf("power transitions are not shown to tenants: %w", bos.ErrForbidden)
+	return fmt.Errorf("%s is not for tenants: %w", c.route.path, bos.ErrForbidden)
 }
 
 func (h *handler) listPowerTransitions(c *call) error {

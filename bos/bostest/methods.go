@@ -521,7 +521,14 @@ var methodCases = []methodCase{
 		m.ok(m.PutBootArtifacts(m.ctx, "tok 1 ü", artifacts(1)))
 		m.ok(m.PutBootArtifacts(m.ctx, "tok 1 ü", artifacts(1)))
 		m.fails(m.PutBootArtifacts(m.ctx, "tok 1 ü", artifacts(2)), bos.ErrConflict, "other artifacts")
-		_, err := m.PatchComponent(m.ctx, "", "x1", bos.ComponentPatch{ActualState: &bos.ActualState{BSSToken: new(bos.BSSToken("tok 1 ü"))}})
+		removed, err := m.PruneBootArtifacts(m.ctx, bos.MinTokenRetention)
+		m.ok(err)
+		same(m, "removed while it is new", removed, 0)
+		_, err = m.PruneBootArtifacts(m.ctx, bos.MinTokenRetention-time.Second)
+		m.fails(err, bos.ErrInvalid, "pruning too soon")
+		_, err = m.PruneBootArtifacts(m.ctx, 1<<63-1)
+		m.ok(err)
+		_, err = m.PatchComponent(m.ctx, "", "x1", bos.ComponentPatch{ActualState: &bos.ActualState{BSSToken: new(bos.BSSToken("tok 1 ü"))}})
 		m.ok(err)
 		c := m.component("x1")
 		same(m, "reported", c.ActualArtifacts(), artifacts(1))
@@ -582,11 +589,55 @@ var methodCases = []methodCase{
 		same(m, "result", result, bos.GuardedResult{
 			Written: []bos.ComponentID{"a", "c", "d"}, Stale: []bos.ComponentID{"b", "e"}, Missing: []bos.ComponentID{"zz"},
 		})
+		m.put(
+			bos.Component{ID: "f", Status: &bos.ComponentStatus{StatusOverride: new(bos.StatusFailed)}},
+			bos.Component{ID: "g", LastAction: &bos.LastAction{Action: new(bos.ActionPoweringOn)}},
+		)
+		for i, g := range []struct {
+			bos.GuardedPatch
+			holds bool
+		}{
+			{bos.GuardedPatch{ID: "f", If: &bos.Guard{StatusOverride: new(bos.StatusFailed)}}, true},
+			{bos.GuardedPatch{ID: "f", If: &bos.Guard{StatusOverride: new(bos.Status(""))}}, false},
+			{bos.GuardedPatch{ID: "f", If: &bos.Guard{Action: new(bos.Action(""))}}, true},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{StatusOverride: new(bos.Status(""))}}, true},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{Action: new(bos.ActionPoweringOn)}}, true},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{Action: new(bos.ActionPoweringOffGraceful)}}, false},
+			{bos.GuardedPatch{ID: "g", If: &bos.Guard{Action: new(bos.Action(""))}}, false},
+		} {
+			g.Patch = bos.ComponentPatch{Error: new(fmt.Sprint(i))}
+			result, err := m.PatchGuarded(m.ctx, bos.GuardedPatches{Patches: []bos.GuardedPatch{g.GuardedPatch}})
+			m.ok(err)
+			same(m, fmt.Sprintf("guard %d holds", i), len(result.Written) == 1, g.holds)
+			same(m, fmt.Sprintf("guard %d is stale", i), len(result.Stale) == 1, !g.holds)
+		}
 		for id, want := range map[bos.ComponentID]string{"a": "E", "b": "", "c": "E", "d": "E", "e": ""} {
 			same(m, "error of "+string(id), bos.Value(m.component(id).Error), want)
 		}
 		_, err = m.PatchGuarded(m.ctx, bos.GuardedPatches{Patches: []bos.GuardedPatch{{ID: "a", Patch: bos.ComponentPatch{Session: new("-bad")}}}})
 		m.fails(err, bos.ErrInvalid, "illegal patch")
+	}},
+	{"sessions of one name", func(m *methods) {
+		m.session("", "s1")
+		m.session("ten1", "s1")
+		m.put(bos.Component{ID: "a"}, bos.Component{ID: "b"}, bos.Component{ID: "c"}, bos.Component{ID: "d", Session: new("s1")})
+		for id, tenant := range map[bos.ComponentID]string{"a": "ten1", "b": "", "c": "ten1"} {
+			_, err := m.PatchGuarded(bos.WithSessionTenant(m.ctx, tenant), bos.GuardedPatches{Patches: []bos.GuardedPatch{
+				{ID: id, Patch: bos.ComponentPatch{Session: new("s1"), Enabled: new(true)}},
+			}})
+			m.ok(err)
+		}
+		all := bos.ComponentFilter{Session: "s1"}
+		m.lists("nobody's in particular", all, "a", "b", "c", "d")
+		ctx := m.ctx
+		m.ctx = bos.WithSessionTenant(ctx, "")
+		m.lists("the system's, or nobody knows", all, "b", "d")
+		m.lists("the first of the system's", bos.ComponentFilter{Session: "s1", PageSize: 1}, "b")
+		m.lists("the next of the system's", bos.ComponentFilter{Session: "s1", PageSize: 1, StartAfter: "b"}, "d")
+		m.lists("the system's enabled ones", bos.ComponentFilter{Session: "s1", Enabled: new(true)}, "b")
+		m.ctx = bos.WithSessionTenant(ctx, "ten1")
+		m.lists("the tenant's, or nobody knows", all, "a", "c", "d")
+		m.lists("a filter that names no session", bos.ComponentFilter{Enabled: new(true)}, "a", "b", "c")
 	}},
 	{"leases", func(m *methods) {
 		lease, err := m.AcquireLease(m.ctx, "power-on", "pod-1", 30*time.Second)

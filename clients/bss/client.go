@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/bootorch/bosgo/bos"
@@ -34,8 +35,8 @@ func New(baseURL string, cfg Config) (*Client, error) {
 // SetBootParameters implements BootClient. It is one request, so that all ids share the token; a retry makes BSS hand
 // out another one, and the last answer counts.
 func (c *Client) SetBootParameters(ctx context.Context, ids []bos.ComponentID, a bos.BootArtifacts) (bos.BSSToken, error) {
-	if len(ids) == 0 {
-		return "", &bos.FieldError{Field: "ids", Reason: "boot parameters need at least one node"}
+	if len(ids) == 0 || slices.Contains(ids, "") {
+		return "", &bos.FieldError{Field: "ids", Reason: "boot parameters need at least one node, and each needs a name"}
 	}
 	body := struct {
 		Hosts  []bos.ComponentID `json:"hosts"`

@@ -9,12 +9,12 @@ import (
 	"github.com/bootorch/bosgo/internal/app"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Getenv, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr)) }
 
-func run(args []string, getenv func(string) string, stderr io.Writer) int {
+func run(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	ctx, stop := app.SignalContext(context.Background())
 	defer stop()
-	cfg, err := app.ParseAPIFlags(args, getenv, stderr)
+	cfg, err := app.ParseAPIFlags(args, getenv, stdout)
 	if err == nil {
 		err = app.RunAPI(ctx, cfg, stderr)
 	}

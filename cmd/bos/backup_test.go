@@ -233,6 +233,23 @@ func TestBackupBesideADeadSocket(t *testing.T) {
 	}
 }
 
+// TestMigrateAsksTheTargetFirst: a database that does not answer is found out before another is read for minutes, and a
+// source that does not answer makes no target.
+func TestMigrateAsksTheTargetFirst(t *testing.T) {
+	code, _, stderr := bosCommand(t, nil, "migrate", "--from", "bolt:"+filled(t), "--to", "redis://127.0.0.1:1")
+	if code != 1 || !strings.Contains(stderr, "127.0.0.1:1") || strings.Contains(stderr, "records read") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	target := filepath.Join(t.TempDir(), "bos.db")
+	code, _, stderr = bosCommand(t, nil, "migrate", "--from", "redis://127.0.0.1:1", "--to", "bolt:"+target)
+	if code != 1 || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if _, err := os.Stat(target); err == nil {
+		t.Error("a migration without a source made a target")
+	}
+}
+
 func TestSanitizeCommand(t *testing.T) {
 	path := filled(t)
 	edit(t, path, store.BucketTemplates, templateKey("bad name"), []byte(`{"name":"bad name","boot_sets":{"c":{"path":"p","type":"s3","node_groups":["g"]}}}`))
@@ -289,17 +306,21 @@ func TestBackupErrors(t *testing.T) {
 		{"absent input", nil, []string{"restore", "--store", "bolt:" + path, "--in", absent}, 2, []string{absent}},
 		{"memory", nil, []string{"backup", "--store", "memory:", "--out", "-"}, 2, []string{"keeps nothing"}},
 		{"unknown store", nil, []string{"backup", "--store", "mysql:x", "--out", "-"}, 2, []string{"mysql:x", "bolt:PATH"}},
-		{"absent file", nil, []string{"backup", "--store", noStore, "--out", kept}, 1, []string{"none.db"}},
-		{"absent file to migrate", nil, []string{"migrate", "--from", noStore, "--to", "bolt:" + path}, 1, []string{"none.db"}},
-		{"absent file to sanitise", nil, []string{"sanitize", "--store", noStore}, 1, []string{"none.db"}},
-		{"unwritable", nil, []string{"backup", "--store", "bolt:" + path, "--out", absent}, 1, []string{absent}},
+		{"absent file", nil, []string{"backup", "--store", noStore, "--out", kept}, 2, []string{"none.db"}},
+		{"absent file to migrate", nil, []string{"migrate", "--from", noStore, "--to", "bolt:" + path}, 2, []string{"none.db"}},
+		{"absent file to sanitise", nil, []string{"sanitize", "--store", noStore}, 2, []string{"none.db"}},
+		{"unwritable", nil, []string{"backup", "--store", "bolt:" + path, "--out", absent}, 2, []string{absent}},
+		{"mistyped directory", nil, []string{"restore", "--store", "bolt:" + absent, "--in", dump}, 2, []string{"no directory", filepath.Dir(absent)}},
+		{"mistyped directory, dry run", nil, []string{"restore", "--store", "bolt:" + absent, "--in", dump, "--dry-run"}, 2, []string{"no directory"}},
+		{"directory", nil, []string{"backup", "--store", "bolt:" + filepath.Dir(path), "--out", "-"}, 2, []string{"is a directory"}},
 		{"no database", nil, []string{"backup", "--store", "bolt:" + dump, "--out", "-"}, 1, []string{"not a BOS store"}},
-		{"cut off", nil, []string{"restore", "--store", noStore, "--in", cut}, 1, []string{"cut off"}},
+		{"cut off", nil, []string{"restore", "--store", noStore, "--in", cut}, 1, []string{"cut off", cut}},
 		{"altered", nil, []string{"restore", "--store", noStore, "--in", altered}, 1, []string{"altered"}},
 		{"newer", nil, []string{"restore", "--store", noStore, "--in", newer}, 1, []string{"version 9"}},
 		{"no dump", nil, []string{"restore", "--store", noStore, "--in", kept}, 1, []string{"line"}},
 		{"no target", nil, []string{"migrate", "--from", "bolt:" + path}, 2, []string{"--to is missing", "$BOS_TO_STORE"}},
 		{"the same", nil, []string{"migrate", "--from", "bolt:" + path, "--to", "bolt:" + path}, 2, []string{"the same database"}},
+		{"the same by another name", nil, []string{"migrate", "--from", "bolt:" + path, "--to", "bolt:" + filepath.Dir(path) + "/./bos.db"}, 2, []string{"the same database"}},
 		{"password in a flag", nil, []string{"backup", "--store", "redis://u:" + secret + "@127.0.0.1:1", "--out", "-"}, 2, []string{"put it in $BOS_STORE"}},
 		{"password of sentinels in a flag", nil, []string{"migrate", "--from", "redis+sentinel://127.0.0.1:1/m?sentinel_password=" + secret, "--to", "bolt:x"}, 2, []string{"put it in $BOS_FROM_STORE"}},
 		{"password, nobody listens", map[string]string{"BOS_STORE": "redis://u:" + secret + "@127.0.0.1:1"}, []string{"backup", "--out", "-"}, 1, []string{"127.0.0.1:1"}},

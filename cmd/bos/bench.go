@@ -25,6 +25,19 @@ costs while nothing happens, and how fast its API answers. Everything runs on th
   bos bench --nodes 1000 --separate --json result.json --chart result.svg`,
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkBench(cfg); err != nil {
+				return err
+			}
+			for _, f := range []struct{ flag, file string }{{"json", jsonFile}, {"chart", chartFile}} {
+				if f.file == "" {
+					continue
+				}
+				out, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE, 0o666)
+				if err != nil {
+					return app.UsageErrorf("--%s: %v", f.flag, err) // now, not after minutes of measuring
+				}
+				out.Close()
+			}
 			cfg.Progress = e.stderr
 			log, _ := app.NewLog(e.stderr, "ERROR")
 			slices.Sort(cfg.Sizes)
@@ -46,7 +59,7 @@ costs while nothing happens, and how fast its API answers. Everything runs on th
 					continue
 				}
 				if err := writeTo(out.file, out.write); err != nil {
-					return err
+					return fmt.Errorf("write the result: %w", err)
 				}
 			}
 			return nil
@@ -65,10 +78,30 @@ costs while nothing happens, and how fast its API answers. Everything runs on th
 	return c
 }
 
+// checkBench refuses what there is nothing to measure on.
+func checkBench(cfg bench.Config) error {
+	switch {
+	case cfg.Nodes < 1:
+		return app.UsageErrorf("--nodes %d: a machine has at least one node", cfg.Nodes)
+	case len(cfg.Sizes) > 0 && slices.Min(cfg.Sizes) < 1:
+		return app.UsageErrorf("--sizes %d: a session has at least one node", slices.Min(cfg.Sizes))
+	case len(cfg.Sizes) > 0 && slices.Min(cfg.Sizes) > cfg.Nodes:
+		return app.UsageErrorf("--sizes: none of them fits a machine of %d nodes; see --nodes", cfg.Nodes)
+	case cfg.Runs < 1:
+		return app.UsageErrorf("--runs %d: measure once at least", cfg.Runs)
+	case cfg.Speed < 0:
+		return app.UsageErrorf("--speed %g: want 0 or a positive number", cfg.Speed)
+	case cfg.Idle < 0 || cfg.Load < 0:
+		return app.UsageErrorf("--idle and --load are times, 0 or more")
+	}
+	return nil
+}
+
+// writeTo has write fill a file, of which nothing of before is kept.
 func writeTo(path string, write func(*os.File) error) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("write the result: %w", err)
+		return err
 	}
 	defer func() {
 		if closeErr := f.Close(); err == nil {
@@ -85,14 +118,14 @@ func newRole(e *env) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			roles := map[string]func(context.Context, []string) error{
 				"bos-api": func(ctx context.Context, args []string) error {
-					cfg, err := app.ParseAPIFlags(args, e.getenv, e.stderr)
+					cfg, err := app.ParseAPIFlags(args, e.getenv, e.stdout)
 					if err != nil {
 						return err
 					}
 					return app.RunAPI(ctx, cfg, e.stderr)
 				},
 				"bos-operator": func(ctx context.Context, args []string) error {
-					cfg, err := app.ParseOperatorFlags(args, e.getenv, e.stderr)
+					cfg, err := app.ParseOperatorFlags(args, e.getenv, e.stdout)
 					if err != nil {
 						return err
 					}

@@ -16,6 +16,15 @@ func newComponents(e *env) *cobra.Command {
 		newComponentList(e), newComponentDescribe(e), newComponentCreate(e), newComponentUpdate(e), newComponentDelete(e), newApplyStaged(e))
 }
 
+// What a component can be listed by.
+var (
+	phases   = []bos.Phase{bos.PhasePoweringOn, bos.PhasePoweringOff, bos.PhaseConfiguring}
+	statuses = []bos.Status{
+		bos.StatusStable, bos.StatusFailed, bos.StatusOnHold, bos.StatusConfiguring, bos.StatusPowerOnPending, bos.StatusPowerOnCalled,
+		bos.StatusPowerOffPending, bos.StatusPowerOffGracefullyCalled, bos.StatusPowerOffForcefullyCalled,
+	}
+)
+
 func newComponentList(e *env) *cobra.Command {
 	var ids, status []string
 	var phase, enabled string
@@ -29,7 +38,13 @@ func newComponentList(e *env) *cobra.Command {
 			for _, id := range ids {
 				f.IDs = append(f.IDs, bos.ComponentID(id))
 			}
+			if err := oneOf("phase", f.Phase, phases...); err != nil {
+				return err
+			}
 			for _, s := range status {
+				if err := oneOf("status", bos.Status(s), statuses...); err != nil {
+					return err
+				}
 				f.Status = append(f.Status, bos.Status(s))
 			}
 			switch strings.ToLower(enabled) {

@@ -135,7 +135,7 @@ func firstError(errs ...error) error {
 
 func demoInventory(cfg demoConfig) (*fleet.Inventory, error) {
 	if cfg.inventory != "" {
-		return fleet.LoadInventory(cfg.inventory)
+		return app.LoadInventory(cfg.inventory)
 	}
 	inv, err := fleet.Generate(cfg.nodes)
 	if err != nil {

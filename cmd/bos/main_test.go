@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/bootorch/bosgo/internal/app"
 )
 
 // bosCommand runs the command as main does and returns what it printed.
@@ -129,6 +131,23 @@ func TestUsage(t *testing.T) {
 		{"absent file", []string{"templates", "create", "t", "-f", "/nonexistent"}, 2, []string{"/nonexistent"}},
 		{"not a number", []string{"demo", "--nodes", "many"}, 2, []string{"--nodes", `"many"`, "whole number"}},
 		{"absent token file", []string{"health", "--token-file", "/nonexistent"}, 2, []string{"--token-file", "/nonexistent"}},
+		{"token file that is a directory", []string{"health", "--token-file", os.TempDir()}, 2, []string{"--token-file", "is a directory"}},
+		{"absent CA file", []string{"health", "--ca-file", "/nonexistent"}, 2, []string{"--ca-file", "/nonexistent"}},
+		{"no time", []string{"health", "--timeout", "0s"}, 2, []string{"--timeout"}},
+		{"bad operation", []string{"sessions", "create", "--template", "t", "--operation", "bot"}, 2, []string{"boot, reboot, shutdown"}},
+		{"bad component status", []string{"components", "list", "--status", "broken"}, 2, []string{"failed", "on_hold"}},
+		{"bad phase", []string{"components", "list", "--phase", "on"}, 2, []string{"powering_on"}},
+		{"bad kind", []string{"events", "--kind", "node"}, 2, []string{"component, session"}},
+		{"value of the wrong kind", []string{"templates", "create", "t", "-f", writeFile(t, "t.json", `{"boot_sets":"x"}`)}, 2, []string{"t.json", "boot_sets", "a string"}},
+		{"document of the wrong kind", []string{"templates", "create", "t", "-f", writeFile(t, "l.json", `[1]`)}, 2, []string{"l.json"}},
+		{"flag of the client for a server", []string{"serve", "--tenant", "t"}, 2, []string{"--tenant", "--help"}},
+		{"flag of the client for the demonstration", []string{"demo", "--api", "http://x"}, 2, []string{"--api", "--help"}},
+		{"speed of a real machine", []string{"serve", "--store", "memory:", "--speed", "5"}, 2, []string{"--speed", "--simulate"}},
+		{"upstream of a simulated machine", []string{"serve", "--store", "memory:", "--simulate", "2", "--hsm-url", "http://x"}, 2, []string{"--hsm-url"}},
+		{"bench of no nodes", []string{"bench", "--nodes", "0"}, 2, []string{"--nodes"}},
+		{"bench of no sizes", []string{"bench", "--sizes", "x"}, 2, []string{"--sizes", "whole numbers"}},
+		{"bench that is too small", []string{"bench", "--nodes", "5", "--sizes", "9"}, 2, []string{"--sizes", "5 nodes"}},
+		{"bench without a place for its result", []string{"bench", "--json", "/nonexistent/r.json"}, 2, []string{"--json", "/nonexistent"}},
 		{"option of the wrong kind", []string{"options", "update", "polling_frequency=abc"}, 2, []string{"polling_frequency", `"abc" is not a whole number`}},
 		{"flag that is neither", []string{"options", "update", "reject_nids=maybe"}, 2, []string{"reject_nids", "neither true nor false"}},
 		{"no setting", []string{"settings", "update", "bogus=1"}, 2, []string{"bogus", "max_configure_wait_time"}},
@@ -138,9 +157,12 @@ func TestUsage(t *testing.T) {
 		{"demo of no nodes", []string{"demo", "--nodes", "0"}, 2, []string{"--nodes"}},
 		{"demo of two machines", []string{"demo", "--nodes", "3", "--inventory", "x"}, 2, []string{"exclude each other"}},
 		{"demo with an unknown fault", []string{"demo", "--fault", "gremlins"}, 2, []string{"gremlins", "kernel_panic"}},
-		{"demo with a truncated inventory", []string{"demo", "--inventory", truncated}, 1, []string{truncated, "offset 200"}},
-		{"demo with an absent inventory", []string{"demo", "--inventory", "/nonexistent.json"}, 1, []string{"/nonexistent.json"}},
+		{"demo with a truncated inventory", []string{"demo", "--inventory", truncated}, 2, []string{"--inventory", truncated, "offset 200"}},
+		{"demo with an absent inventory", []string{"demo", "--inventory", "/nonexistent.json"}, 2, []string{"--inventory", "/nonexistent.json"}},
 		{"serve on a taken port", []string{"serve", "--store", "memory:", "--listen", busy.Addr().String()}, 1, []string{"in use"}},
+		{"metrics on a taken port", []string{"serve", "--store", "memory:", "--listen", "127.0.0.1:0", "--metrics-listen", busy.Addr().String()}, 1, []string{"in use", "--metrics-listen"}},
+		{"serve with a mistyped directory", []string{"serve", "--store", "bolt:/nonexistent/bos.db", "--listen", "127.0.0.1:0"}, 2, []string{"no directory /nonexistent"}},
+		{"serve with a level that is none", []string{"serve", "--store", "memory:", "--log-level", "LOUD"}, 2, []string{"LOUD", "WARNING"}},
 		{"serve with a bad Redis URL", []string{"serve", "--store", "redis://127.0.0.1:1/7", "--listen", "127.0.0.1:0"}, 2, []string{"database number"}},
 		{"serve with an unknown store", []string{"serve", "--store", "mysql:", "--listen", "127.0.0.1:0"}, 2, []string{"mysql:", "bolt:PATH"}},
 	} {
@@ -158,6 +180,27 @@ func TestUsage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestClientFlags: those of the commands that ask a service, before or behind the command, and of no others.
+func TestClientFlags(t *testing.T) {
+	for _, args := range [][]string{{"--api", "http://127.0.0.1:1", "-o", "json", "sessions", "list"}, {"sessions", "--api=http://127.0.0.1:1", "list", "-o", "json"}} {
+		if code, _, stderr := bosCommand(t, nil, args...); code != 1 || !strings.Contains(stderr, "127.0.0.1:1") {
+			t.Errorf("bos %v: exit %d: %s", args, code, stderr)
+		}
+	}
+	for _, command := range []string{"demo", "serve", "bench", "backup", "restore", "migrate", "sanitize"} {
+		if _, help, _ := bosCommand(t, nil, command, "--help"); strings.Contains(help, "--tenant") {
+			t.Errorf("bos %s --help lists flags that it does not use", command)
+		}
+	}
+}
+
+func TestVersionWithoutAService(t *testing.T) {
+	code, stdout, stderr := bosCommand(t, nil, "version", "--api", "http://127.0.0.1:1")
+	if code != 1 || !strings.Contains(stdout, app.Version()) || !strings.Contains(stderr, "127.0.0.1:1") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
 }
 

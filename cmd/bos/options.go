@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -40,16 +41,24 @@ func newHealth(e *env) *cobra.Command {
 func newVersion(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Show the versions of this program and of the service", Args: exactly(),
+		Long: "Show the versions of this program and of the service. Exits 1 when the service does not answer.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return e.call(c, func(ctx context.Context, api bos.API) error {
+			server := ""
+			unknown := e.call(c, func(ctx context.Context, api bos.API) error {
 				v, err := api.Version(ctx)
-				if err != nil {
-					return err
+				if err == nil {
+					server = strings.Join([]string{v.Major, v.Minor, v.Patch}, ".")
 				}
-				server := strings.Join([]string{v.Major, v.Minor, v.Patch}, ".")
-				both := map[string]string{"client": app.Version(), "api": server}
-				return e.print(both, func() [][]string { return [][]string{{"CLIENT", "API"}, {app.Version(), server}} })
+				return err
 			})
+			if _, ok := errors.AsType[*app.UsageError](unknown); ok {
+				return unknown
+			}
+			both := map[string]string{"client": app.Version(), "api": server}
+			if err := e.print(both, func() [][]string { return [][]string{{"CLIENT", "API"}, {app.Version(), or(server, "-")}} }); err != nil {
+				return err
+			}
+			return unknown
 		},
 	}
 }

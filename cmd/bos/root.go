@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func newRoot(e *env) *cobra.Command {
   bos serve      run the whole service on this machine
   bos sessions … ask a running service; so do the other nouns
 
-The service is found at --api or $BOS_API_URL (default http://127.0.0.1:9000).`,
+The service that is asked is found at --api or $BOS_API_URL (default http://127.0.0.1:9000).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       app.Version(),
@@ -57,20 +58,43 @@ The service is found at --api or $BOS_API_URL (default http://127.0.0.1:9000).`,
 		}
 		return app.UsageErrorf("%s (see %s --help)", text, c.CommandPath())
 	})
-	pf := root.PersistentFlags()
+	for _, g := range []struct {
+		id, title string
+		asking    bool // a running service, which the flags say how to reach
+		commands  []*cobra.Command
+	}{
+		{"run", "Run a service:", false, []*cobra.Command{newDemo(e), newServe(e), newBench(e)}},
+		{"database", "Look after a database:", false, []*cobra.Command{newBackup(e), newRestore(e), newMigrate(e), newSanitize(e)}},
+		{"ask", "Ask a running service (--help of each tells how to reach it):", true, []*cobra.Command{
+			newSessions(e), newTemplates(e), newComponents(e), newOptions(e), newSettings(e), newEvents(e), newHealth(e), newVersion(e),
+		}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			if g.asking {
+				e.clientFlags(c)
+			}
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newRole(e))
+	return root
+}
+
+// clientFlags defines what the commands that ask a running service have in common.
+func (e *env) clientFlags(c *cobra.Command) {
+	pf := c.PersistentFlags()
 	pf.StringVar(&e.api, "api", or(e.getenv("BOS_API_URL"), "http://127.0.0.1:9000"), "URL of the service, to which /v2/… is appended [$BOS_API_URL]")
 	pf.StringVar(&e.tenant, "tenant", e.getenv("BOS_TENANT"), "act as this tenant [$BOS_TENANT]")
 	pf.StringVar(&e.tokenFile, "token-file", e.getenv("BOS_TOKEN_FILE"), "file with a bearer token [$BOS_TOKEN_FILE]")
 	pf.StringVar(&e.caFile, "ca-file", e.getenv("BOS_CA_FILE"), "PEM bundle of the authorities to trust [$BOS_CA_FILE]")
 	pf.StringVarP(&e.output, "output", "o", "table", "output: table, json or yaml")
 	pf.DurationVar(&e.timeout, "timeout", 30*time.Second, "give up on a request after this long")
-
-	root.AddCommand(newDemo(e), newServe(e), newBackup(e), newRestore(e), newMigrate(e), newSanitize(e), newBench(e), newRole(e), newHealth(e), newVersion(e), newOptions(e), newSettings(e), newTemplates(e), newSessions(e), newComponents(e), newEvents(e))
-	return root
 }
 
 // numbers says in words what a flag wants, by the function of package strconv that refused its value.
-var numbers = map[string]string{"ParseInt": "a whole number", "ParseUint": "a whole number, 0 or more", "ParseFloat": "a number", "ParseBool": "true or false"}
+var numbers = map[string]string{"Atoi": "whole numbers", "ParseInt": "a whole number", "ParseUint": "a whole number, 0 or more", "ParseFloat": "a number", "ParseBool": "true or false"}
 
 // helpOrUnknown shows the help of a command that only groups others, and refuses words it does not know.
 func helpOrUnknown(c *cobra.Command, args []string) error {
@@ -104,16 +128,32 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// oneOf refuses the value of a flag that is none of those it may have; an empty value is one not given.
+func oneOf[T ~string](flag string, value T, allowed ...T) error {
+	if value == "" || slices.Contains(allowed, value) {
+		return nil
+	}
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	return app.UsageErrorf("--%s %q is not one of %s", flag, value, strings.Join(words, ", "))
+}
+
 // client connects to the service.
 func (e *env) client() (bos.API, error) {
-	switch e.output {
-	case "table", "json", "yaml":
-	default:
-		return nil, app.UsageErrorf("--output %q is not one of table, json, yaml", e.output)
+	if err := oneOf("output", e.output, "table", "json", "yaml"); err != nil {
+		return nil, err
 	}
-	if e.tokenFile != "" {
-		if _, err := os.Stat(e.tokenFile); err != nil {
-			return nil, app.UsageErrorf("--token-file: %v", err)
+	if e.timeout <= 0 {
+		return nil, app.UsageErrorf("--timeout %s leaves no time for an answer", e.timeout)
+	}
+	for _, f := range []struct{ flag, file string }{{"token-file", e.tokenFile}, {"ca-file", e.caFile}} {
+		if f.file == "" {
+			continue
+		}
+		if _, err := os.ReadFile(f.file); err != nil {
+			return nil, app.UsageErrorf("--%s: %v", f.flag, err)
 		}
 	}
 	c, err := bosclient.New(e.api, bosclient.Config{TokenFile: e.tokenFile, CAFile: e.caFile})

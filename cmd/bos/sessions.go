@@ -46,11 +46,7 @@ func (f *sessionFilter) filter(tenant string) (bos.SessionFilter, error) {
 		}
 		*a.dst = &d
 	}
-	switch out.Status {
-	case "", bos.SessionPending, bos.SessionRunning, bos.SessionComplete:
-		return out, nil
-	}
-	return out, app.UsageErrorf("--status %q is not one of pending, running, complete", f.status)
+	return out, oneOf("status", out.Status, bos.SessionPending, bos.SessionRunning, bos.SessionComplete)
 }
 
 func newSessionList(e *env) *cobra.Command {
@@ -122,9 +118,17 @@ func newSessionCreate(e *env) *cobra.Command {
 				return app.UsageErrorf("--operation is missing: boot, reboot or shutdown")
 			}
 			create.Operation = bos.Operation(operation)
+			if err := oneOf("operation", create.Operation, bos.OperationBoot, bos.OperationReboot, bos.OperationShutdown); err != nil {
+				return err
+			}
 			var s bos.Session
 			err := e.call(c, func(ctx context.Context, api bos.API) (err error) {
 				s, err = api.CreateSession(ctx, e.tenant, create)
+				if errors.Is(err, bos.ErrInvalid) {
+					if _, why := api.GetTemplate(ctx, e.key(create.TemplateName)); errors.Is(why, bos.ErrNotFound) {
+						return fmt.Errorf("%w (see bos templates list)", why)
+					}
+				}
 				return err
 			})
 			if err != nil {
@@ -133,7 +137,11 @@ func newSessionCreate(e *env) *cobra.Command {
 			if watch {
 				return e.watch(c.Context(), s.Name)
 			}
-			return e.showSession(s)
+			if err := e.showSession(s); err != nil || e.output != "table" {
+				return err
+			}
+			fmt.Fprintf(e.stderr, "see how it goes with: bos sessions status %s --watch\n", s.Name)
+			return nil
 		},
 	}
 	fl := c.Flags()
@@ -262,7 +270,11 @@ then 0 if every node reached its desired state and 1 otherwise.`,
 				if err != nil {
 					return err
 				}
-				return e.showStatus(st)
+				s, err := api.GetSession(ctx, e.key(args[0]))
+				if err != nil {
+					return err
+				}
+				return e.showStatus(st, string(bos.Value(s.Status).Error))
 			})
 		},
 	}
@@ -270,7 +282,8 @@ then 0 if every node reached its desired state and 1 otherwise.`,
 	return c
 }
 
-func (e *env) showStatus(st bos.ExtendedStatus) error {
+// showStatus shows how far a session is, and to people why it could not be set up, if so.
+func (e *env) showStatus(st bos.ExtendedStatus, cause string) error {
 	return e.print(st, func() [][]string {
 		rows := [][]string{
 			{"status", string(st.Status)},
@@ -284,6 +297,9 @@ func (e *env) showStatus(st bos.ExtendedStatus) error {
 			{"started", string(st.Timing.StartTime)},
 			{"ended", or(string(st.Timing.EndTime), "-")},
 			{"duration", st.Timing.Duration},
+		}
+		if cause != "" {
+			rows = append(rows, []string{"not set up", cause})
 		}
 		for _, text := range slices.Sorted(maps.Keys(st.ErrorSummary)) {
 			rows = append(rows, []string{"error", fmt.Sprintf("%s: %s", count(st.ErrorSummary[text].Count, "component"), text), st.ErrorSummary[text].List})
@@ -320,7 +336,7 @@ func (e *env) watch(ctx context.Context, name string) error {
 	if err != nil {
 		return e.explain(err)
 	}
-	if err := e.showStatus(st); err != nil {
+	if err := e.showStatus(st, ""); err != nil {
 		return err
 	}
 	if st.PercentSuccessful+st.PercentStaged < 100 && st.ManagedComponentsCount > 0 {
@@ -341,6 +357,9 @@ func newEvents(e *env) *cobra.Command {
 			}
 			f := bos.ChangeFilter{Tenant: e.tenant, Session: session}
 			for _, k := range kinds {
+				if err := oneOf("kind", bos.ChangeKind(k), bos.ChangeComponent, bos.ChangeSession, bos.ChangeTemplate, bos.ChangeOptions, bos.ChangeSettings); err != nil {
+					return err
+				}
 				f.Kinds = append(f.Kinds, bos.ChangeKind(k))
 			}
 			for ch, err := range api.Changes(c.Context(), f) {

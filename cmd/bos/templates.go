@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -160,7 +161,7 @@ func readDocument(stdin io.Reader, file string, v any) error {
 	}
 	var members map[string]any
 	if err := yaml.Unmarshal(data, &members); err != nil {
-		return app.UsageErrorf("%s is neither JSON nor YAML: %v", file, err)
+		return app.UsageErrorf("%s is neither JSON nor YAML, or no object: %s", file, strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "))
 	}
 	if members == nil {
 		return app.UsageErrorf("%s is empty", file)
@@ -172,6 +173,9 @@ func readDocument(stdin io.Reader, file string, v any) error {
 		return app.UsageErrorf("%s: %v", file, err)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
+		if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return app.UsageErrorf("%s: %s: the value is of the wrong kind, a %s", file, or(kind.Field, "the document"), kind.Value)
+		}
 		return app.UsageErrorf("%s: %v", file, err)
 	}
 	return nil

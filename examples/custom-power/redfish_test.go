@@ -9,19 +9,24 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/golang/mock/gomock"
 
 	"github.com/bootorch/bosgo/bos"
 	redfish "github.com/bootorch/bosgo/examples/custom-power"
+	"github.com/bootorch/bosgo/hsm/hsmtest"
+	"github.com/bootorch/bosgo/operator/builtin"
+	"github.com/bootorch/bosgo/operator/operatortest"
 	"github.com/bootorch/bosgo/pcs"
 	"github.com/bootorch/bosgo/pcs/pcstest"
 )
 
 // bmcs are the controllers of a machine: one server that knows nodes by the first element of the path.
 type bmcs struct {
-	mu    sync.Mutex
-	power map[string]string // "On", "Off"; a node that is missing has a dead controller
+	mu     sync.Mutex
+	power  map[string]string // "On", "Off"; a node that is missing has a dead controller
+	hangUp bool              // the connection breaks once a command is done
 }
 
 func (b *bmcs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -40,46 +45,83 @@ func (b *bmcs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		b.power[node] = map[string]string{"On": "On", "GracefulShutdown": "Off", "ForceOff": "Off"}[body.ResetType]
+		next := map[string]string{"On": "On", "GracefulShutdown": "Off", "ForceOff": "Off"}[body.ResetType]
+		if next == state {
+			http.Error(w, "the system is in that state already", http.StatusConflict)
+			return
+		}
+		b.power[node] = next
+		if b.hangUp {
+			panic(http.ErrAbortHandler) // done, but the answer is lost
+		}
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-func newMachine(t *testing.T, power map[string]string) *redfish.Client {
+func newMachine(t *testing.T, b *bmcs) *redfish.Client {
 	t.Helper()
-	srv := httptest.NewServer(&bmcs{power: power})
+	srv := httptest.NewServer(b)
 	t.Cleanup(srv.Close)
 	return &redfish.Client{BMC: func(id bos.ComponentID) (string, bool) {
 		return srv.URL + "/" + string(id), strings.HasPrefix(string(id), "x3000")
 	}}
 }
 
-func TestPower(t *testing.T) {
-	c := newMachine(t, map[string]string{"x3000c0s1b0n0": "Off", "x3000c0s2b0n0": "On"})
-	ids := []bos.ComponentID{"x3000c0s1b0n0", "x3000c0s2b0n0"}
-	for _, step := range []struct {
-		op   pcs.Operation
-		want pcs.State
-	}{{pcs.On, pcs.StateOn}, {pcs.SoftOff, pcs.StateOff}, {pcs.On, pcs.StateOn}, {pcs.ForceOff, pcs.StateOff}} {
-		if _, err := c.Transition(t.Context(), step.op, ids); err != nil {
-			t.Fatalf("%s: %v", step.op, err)
-		}
-		got, err := c.PowerStatus(t.Context(), ids)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, id := range ids {
-			if got[id].State != step.want {
-				t.Errorf("after %s %s is %s", step.op, id, got[id].State)
-			}
-		}
+// The suite knows what BOS expects of a power back end.
+func TestConformance(t *testing.T) {
+	pcstest.Run(t, pcstest.Subject{
+		Client:  newMachine(t, &bmcs{power: map[string]string{"x3000c0s1b0n0": "Off", "x3000c0s2b0n0": "Off", "x3000c0s3b0n0": "Off"}}),
+		Nodes:   []bos.ComponentID{"x3000c0s1b0n0", "x3000c0s2b0n0", "x3000c0s3b0n0"},
+		Unknown: "x9999c0s0b0n0",
+	})
+}
+
+func TestSoftOff(t *testing.T) {
+	b := &bmcs{power: map[string]string{"x3000c0s1b0n0": "On"}}
+	if _, err := newMachine(t, b).Transition(t.Context(), pcs.SoftOff, []bos.ComponentID{"x3000c0s1b0n0"}); err != nil || b.power["x3000c0s1b0n0"] != "Off" {
+		t.Errorf("power %v, error %v", b.power, err)
+	}
+}
+
+// A command whose answer is lost may have been obeyed: BOS has to know that.
+func TestLostAnswer(t *testing.T) {
+	c := newMachine(t, &bmcs{power: map[string]string{"x3000c0s1b0n0": "Off"}, hangUp: true})
+	_, err := c.Transition(t.Context(), pcs.On, []bos.ComponentID{"x3000c0s1b0n0"})
+	batch, ok := errors.AsType[*bos.BatchError](err)
+	if !ok || !errors.Is(batch.Failed["x3000c0s1b0n0"], pcs.ErrOutcomeUnknown) {
+		t.Errorf("error = %v, want one of unknown outcome", err)
+	}
+	nobody := &redfish.Client{BMC: func(bos.ComponentID) (string, bool) { return "http://127.0.0.1:1", true }}
+	_, err = nobody.Transition(t.Context(), pcs.On, []bos.ComponentID{"x3000c0s1b0n0"})
+	if batch, ok := errors.AsType[*bos.BatchError](err); !ok || !errors.Is(batch.Failed["x3000c0s1b0n0"], bos.ErrUnavailable) || errors.Is(batch.Failed["x3000c0s1b0n0"], pcs.ErrOutcomeUnknown) {
+		t.Errorf("error = %v, want an outage and nothing sent", err)
+	}
+}
+
+// An operator of BOS works with it: power-off-forceful cuts the power of a node that ignored the graceful shutdown.
+func TestWithAnOperator(t *testing.T) {
+	b := &bmcs{power: map[string]string{"x3000c0s1b0n0": "On"}}
+	api := operatortest.NewBOS(t)
+	api.Put(operatortest.Component("x3000c0s1b0n0", bos.BootArtifacts{}, func(c *bos.Component) {
+		c.Status = &bos.ComponentStatus{Phase: new(bos.PhasePoweringOff)}
+		c.LastAction = &bos.LastAction{Action: new(bos.ActionPoweringOffGraceful), LastUpdated: new(bos.Stamp(api.Now().Add(-time.Hour)))}
+	}))
+	op, err := builtin.New("power-off-forceful", builtin.Deps{API: api, Inventory: hsmtest.NewNodes("x3000c0s1b0n0"), Power: newMachine(t, b)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := operatortest.Run(t, api, op, 1); err != nil {
+		t.Fatal(err)
+	}
+	if c := api.Get("x3000c0s1b0n0"); b.power["x3000c0s1b0n0"] != "Off" || c.Action() != bos.ActionPoweringOffForceful {
+		t.Errorf("the node is %s, last action %s", b.power["x3000c0s1b0n0"], c.Action())
 	}
 }
 
 func TestDeadControllerIsNeitherOnNorOff(t *testing.T) {
-	c := newMachine(t, map[string]string{"x3000c0s1b0n0": "On"})
+	c := newMachine(t, &bmcs{power: map[string]string{"x3000c0s1b0n0": "On"}})
 	ids := []bos.ComponentID{"x3000c0s1b0n0", "x3000c0s2b0n0", "x9999c0s0b0n0"}
 	got, err := c.PowerStatus(t.Context(), ids)
 	if err != nil {
@@ -146,7 +188,7 @@ func ExampleClient() {
 	}}
 	url, _ := power.BMC("x3000c0s1b0n0")
 	fmt.Println(url)
-	// Give it to the operators: builtin.Deps{Power: power, …}.
+	// Give it to the operators: builtin.Deps{Power: power, …}, see examples/embedded.
 
 	// Output: https://x3000c0s1b0
 }

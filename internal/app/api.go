@@ -21,21 +21,24 @@ type APIConfig struct {
 	LogLevel  string
 }
 
-// ParseAPIFlags reads the flags of bos-api.
-func ParseAPIFlags(args []string, getenv func(string) string, stderr io.Writer) (APIConfig, error) {
+// ParseAPIFlags reads the flags of bos-api. --help and --version print to stdout.
+func ParseAPIFlags(args []string, getenv func(string) string, stdout io.Writer) (APIConfig, error) {
 	var cfg APIConfig
 	f := NewFlags("bos-api", `bos-api serves the BOS v2 API: session templates, sessions, components and options, kept in a database.
 It boots nothing itself; bos-operator does.
 
   bos-api --store redis://cray-bos-db:6379 --listen :9000 --insecure     inside a service mesh
-  bos-api --store bolt:/var/lib/bos/bos.db                               one machine, 127.0.0.1:9000`, getenv, stderr)
+  bos-api --store bolt:/var/lib/bos/bos.db                               one machine, 127.0.0.1:9000`, getenv, stdout)
 	cfg.Listen.Bind(f, "127.0.0.1:9000")
 	f.StringEnv(&cfg.Store, "store", "BOS_STORE", "", "database: "+StoreHelp+"; a URL with a password only from the environment")
 	f.StringEnv(&cfg.ProxyPath, "proxy-path", "PROXY_PATH", "", "path prefix under which a gateway exposes the API, for links")
 	f.StringEnv(&cfg.Metrics, "metrics-listen", "BOS_METRICS_LISTEN", "", metricsHelp)
-	f.StringEnv(&cfg.LogLevel, "log-level", "BOS_LOG_LEVEL", "INFO", "log level until the options are read")
-	cfg.Upstreams.Bind(f)
-	if err := f.parse(args, stderr, &cfg.Store); err != nil {
+	f.StringEnv(&cfg.LogLevel, "log-level", "BOS_LOG_LEVEL", "INFO", logLevelHelp)
+	cfg.Upstreams.BindAPI(f)
+	if err := f.parse(args, stdout, &cfg.Store); err != nil {
+		return cfg, err
+	}
+	if err := checkLevel(cfg.LogLevel); err != nil {
 		return cfg, err
 	}
 	if cfg.Store == "" {
@@ -53,7 +56,7 @@ func RunAPI(ctx context.Context, cfg APIConfig, stderr io.Writer) error {
 	}
 	defer st.Close()
 	live := newLiveOptions(level, log)
-	clients, err := cfg.Upstreams.clients(live, log)
+	clients, err := cfg.Upstreams.apiClients(live, log)
 	if err != nil {
 		return err
 	}

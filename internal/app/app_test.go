@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,6 +36,7 @@ func TestExitCode(t *testing.T) {
 		{"usage", UsageErrorf("--store is missing"), 2, "bos: --store is missing\n"},
 		{"wrapped usage", fmt.Errorf("x: %w", UsageErrorf("y")), 2, "bos: x: y\n"},
 		{"failure in several lines", errors.New("one\ntwo"), 1, "bos: one two\n"},
+		{"kind that says nothing more", fmt.Errorf("open x: stop the other process: %w", bos.ErrUnavailable), 1, "bos: open x: stop the other process\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -59,6 +61,9 @@ func TestAPIFlags(t *testing.T) {
 		{"password in the environment", nil, map[string]string{"BOS_STORE": "redis://u:secret@h:1"}, ""},
 		{"unknown flag", []string{"--bogus"}, nil, "bogus"},
 		{"argument", []string{"--store", "memory:", "surplus"}, nil, `unexpected argument "surplus"`},
+		{"service that only operators ask", []string{"--store", "memory:", "--hsm-url", "http://h"}, nil, "hsm-url"},
+		{"level that is none", []string{"--store", "memory:", "--log-level", "LOUD"}, nil, `"LOUD" is not DEBUG`},
+		{"level of the environment that is none", []string{"--store", "memory:"}, map[string]string{"BOS_LOG_LEVEL": "LOUD"}, `"LOUD" is not DEBUG`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, err := ParseAPIFlags(row.args, environment(row.env), io.Discard)
@@ -76,6 +81,8 @@ func TestOperatorFlags(t *testing.T) {
 		{"all by default", nil, ""},
 		{"two", []string{"--run", "power-on, status"}, ""},
 		{"unknown operator", []string{"--run", "power-up"}, "power-off-forceful"},
+		{"operator twice", []string{"--run", "status,power-on,status"}, "names status twice"},
+		{"level that is none", []string{"--log-level", "LOUD"}, `"LOUD" is not DEBUG`},
 		{"embedded store", []string{"--store", "bolt:/x"}, "use --api"},
 		{"memory store", []string{"--store", "memory:"}, "use --api"},
 	} {
@@ -109,7 +116,15 @@ func TestOpenStore(t *testing.T) {
 			checkUsage(t, err, "is not one of memory:")
 		})
 	}
-	for _, url := range []string{"memory:", "bolt:" + filepath.Join(t.TempDir(), "deep", "bos.db")} {
+	deep := filepath.Join(t.TempDir(), "deep")
+	for url, want := range map[string]string{"bolt:" + filepath.Join(deep, "bos.db"): "there is no directory " + deep, "bolt:" + t.TempDir(): "is a directory"} {
+		_, err := OpenStore(t.Context(), url, discard())
+		checkUsage(t, err, want)
+	}
+	if _, err := os.Stat(deep); err == nil {
+		t.Error("a mistyped directory was made")
+	}
+	for _, url := range []string{"memory:", "bolt:" + filepath.Join(t.TempDir(), "bos.db")} {
 		t.Run("open "+url[:5], func(t *testing.T) {
 			st, err := OpenStore(t.Context(), url, discard())
 			if err != nil {
@@ -227,3 +242,16 @@ type idle struct{}
 
 func (idle) Name() string                             { return "idle" }
 func (idle) Run(context.Context, operator.Tick) error { return nil }
+
+func TestUpstreamFiles(t *testing.T) {
+	noCert := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(noCert, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ file, want string }{{"/nonexistent", "--upstream-ca-file: open /nonexistent"}, {noCert, "--upstream-ca-file " + noCert + " holds no PEM"}} {
+		u := SimulatedUpstreams("http://127.0.0.1:1")
+		u.CAFile = row.file
+		_, err := u.clients(newLiveOptions(nil, discard()), discard())
+		checkUsage(t, err, row.want)
+	}
+}

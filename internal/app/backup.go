@@ -68,7 +68,7 @@ func (f *StoreFlag) open(ctx context.Context, progress io.Writer) (store.Driver,
 func (f *StoreFlag) exists() error {
 	if path, ok := boltPath(f.URL); ok {
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("%s: there is no such store: %w", f, err)
+			return UsageErrorf("--%s: there is no such store: %v", f.Name, err)
 		}
 	}
 	return nil
@@ -142,7 +142,10 @@ func Backup(ctx context.Context, from *StoreFlag, file string, stdout, progress 
 func replaceFile(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".bos-backup-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+			err = pathErr.Err // of the temporary file's name nobody knows
+		}
+		return UsageErrorf("--out %s: no file can be made there: %v", path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -182,41 +185,81 @@ func Restore(ctx context.Context, to *StoreFlag, file string, stdin io.Reader, c
 	}
 	s, err := store.ParseDump(in)
 	if err != nil {
+		return fmt.Errorf("%s is no complete backup: %w", file, err)
+	}
+	d, err := to.target(ctx, cfg)
+	if err != nil {
 		return err
 	}
-	return importInto(ctx, to, s, cfg)
+	defer d.Close()
+	return importInto(ctx, to, d, s, cfg)
 }
 
-// Migrate makes a database what another one is.
+// Migrate makes a database what another one is. Both have to answer before the work begins.
 func Migrate(ctx context.Context, from, to *StoreFlag, cfg CopyConfig) error {
 	for _, f := range []*StoreFlag{from, to} {
 		if err := f.Check(); err != nil {
 			return err
 		}
 	}
-	if from.URL == to.URL {
+	if sameDatabase(from.URL, to.URL) {
 		return UsageErrorf("--%s and --%s name the same database", from.Name, to.Name)
 	}
+	if err := from.answers(ctx); err != nil {
+		return err
+	}
+	d, err := to.target(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
 	s, err := from.snapshot(ctx, cfg.Progress)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cfg.Progress, "%d records read from %s\n", s.Total(), from)
-	return importInto(ctx, to, s, cfg)
+	return importInto(ctx, to, d, s, cfg)
+}
+
+// sameDatabase reports whether two URLs name one database, as far as can be seen without opening it.
+func sameDatabase(a, b string) bool {
+	pathA, boltA := boltPath(a)
+	pathB, boltB := boltPath(b)
+	if boltA && boltB {
+		infoA, errA := os.Stat(pathA)
+		infoB, errB := os.Stat(pathB)
+		return errA == nil && errB == nil && os.SameFile(infoA, infoB) || filepath.Clean(pathA) == filepath.Clean(pathB)
+	}
+	return a == b
+}
+
+// answers fails where dump could not even begin.
+func (f *StoreFlag) answers(ctx context.Context) error {
+	if err := f.exists(); err != nil {
+		return err
+	}
+	if path, ok := boltPath(f.URL); ok {
+		if _, err := os.Stat(backupSocket(path)); err == nil {
+			return nil // a server has it open
+		}
+	}
+	d, err := f.open(ctx, io.Discard)
+	if err != nil {
+		return err
+	}
+	return d.Close()
+}
+
+// target opens the database to write. For a dry run one that does not exist yet is not made.
+func (f *StoreFlag) target(ctx context.Context, cfg CopyConfig) (store.Driver, error) {
+	if path, ok := boltPath(f.URL); ok && cfg.DryRun && f.exists() != nil {
+		return memstore.NewDriver(), checkBoltPath(path) // as empty as the file would be
+	}
+	return f.open(ctx, cfg.Progress)
 }
 
 // importInto shows the difference, restores and checks the result.
-func importInto(ctx context.Context, to *StoreFlag, s *store.Snapshot, cfg CopyConfig) error {
-	var d store.Driver
-	if cfg.DryRun && to.exists() != nil {
-		d = memstore.NewDriver() // as empty as the file would be
-	} else {
-		var err error
-		if d, err = to.open(ctx, cfg.Progress); err != nil {
-			return err
-		}
-	}
-	defer d.Close()
+func importInto(ctx context.Context, to *StoreFlag, d store.Driver, s *store.Snapshot, cfg CopyConfig) error {
 	diff, err := store.Compare(ctx, d, s)
 	if err != nil {
 		return err

@@ -72,6 +72,15 @@ func (b *besideReference) PatchGuarded(ctx context.Context, p bos.GuardedPatches
 	return b.API.PatchGuarded(ctx, p)
 }
 
+// PruneBootArtifacts implements bos.API. The tokens of a reference server are in the database of --store.
+func (b *besideReference) PruneBootArtifacts(ctx context.Context, unused time.Duration) (int, error) {
+	removed, err := b.API.PruneBootArtifacts(ctx, unused)
+	if unsupported(err) && !b.alone {
+		return b.beside.PruneBootArtifacts(ctx, unused)
+	}
+	return removed, err
+}
+
 // PowerTransitions implements bos.API.
 func (b *besideReference) PowerTransitions(ctx context.Context, ids []string) ([]bos.PowerTransition, error) {
 	found, err := b.API.PowerTransitions(ctx, ids)

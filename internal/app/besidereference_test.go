@@ -75,6 +75,41 @@ func lease(t *testing.T, st store.Store, operator string) (rec store.LeaseRecord
 	return rec
 }
 
+// TestReferenceTokens has a reference server whose Redis the operators know, with records as the reference writes them:
+// what no component refers to is removed. Without that Redis nothing is.
+func TestReferenceTokens(t *testing.T) {
+	ctx := t.Context()
+	api := memstore.New()
+	defer api.Close()
+	server := newReferenceServer(api)
+	url := storetest.NewRedis(t)
+	st, err := redisstore.Open(ctx, url, redisstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	d := st.Driver()
+	const artifacts = `{"kernel": "k", "kernel_parameters": "p", "initrd": "i", "timestamp": "2020-03-01T12:00:00"}`
+	_, err = d.Commit(ctx, []store.Mutation{
+		{Bucket: store.BucketArtifacts, Key: "unused", New: []byte(artifacts)},
+		{Bucket: store.BucketArtifacts, Key: "used", New: []byte(artifacts)},
+		{Bucket: store.BucketComponents, Key: "x1", New: []byte(`{"id": "x1", "actual_state": {"bss_token": "used"}, "enabled": false}`)},
+	}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.process(t, st, true, discard()).PruneBootArtifacts(ctx, time.Hour); !errors.Is(err, bos.ErrUnsupported) {
+		t.Errorf("without the server's Redis: %v, want bos.ErrUnsupported", err)
+	}
+	if n, err := server.process(t, st, false, discard()).PruneBootArtifacts(ctx, time.Hour); err != nil || n != 1 {
+		t.Errorf("removed %d, %v; want 1", n, err)
+	}
+	found, err := st.BootArtifacts().GetMany(ctx, []bos.BSSToken{"unused", "used"})
+	if _, kept := found["used"]; err != nil || len(found) != 1 || !kept {
+		t.Errorf("%d tokens are left, %v; want the one in use", len(found), err)
+	}
+}
+
 // TestReferenceLeases has two processes that share a Redis against a reference server.
 func TestReferenceLeases(t *testing.T) {
 	ctx, cancel := context.WithTimeout(bos.WithWriter(t.Context(), "power-on"), safety)

@@ -54,21 +54,30 @@ func (c *ListenConfig) Listen(ctx context.Context) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program: stop it or choose another --listen address", c.Addr)
-	case err != nil:
-		if _, ok := errors.AsType[*net.AddrError](err); ok {
-			return nil, UsageErrorf("--listen %s: %v", c.Addr, err)
-		}
-		if _, ok := errors.AsType[*net.DNSError](err); ok {
-			return nil, UsageErrorf("--listen %s: there is no such address or port", c.Addr)
-		}
-		return nil, fmt.Errorf("listen on %s: %w", c.Addr, err)
+	ln, err := listenTCP(ctx, "--listen", c.Addr)
+	if err != nil {
+		return nil, err
 	}
 	if tlsConfig != nil {
 		ln = tls.NewListener(ln, tlsConfig)
+	}
+	return ln, nil
+}
+
+// listenTCP opens the address that a flag names.
+func listenTCP(ctx context.Context, flag, addr string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: stop it or choose another %s address", addr, flag)
+	case err != nil:
+		if _, ok := errors.AsType[*net.AddrError](err); ok {
+			return nil, UsageErrorf("%s %s: %v", flag, addr, err)
+		}
+		if _, ok := errors.AsType[*net.DNSError](err); ok {
+			return nil, UsageErrorf("%s %s: there is no such address or port", flag, addr)
+		}
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return ln, nil
 }
@@ -80,17 +89,25 @@ func (c *ListenConfig) tls() (*tls.Config, error) {
 	}
 	conf := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if c.ClientCA != "" {
-		pem, err := os.ReadFile(c.ClientCA)
-		if err != nil {
-			return nil, UsageErrorf("--tls-client-ca: %v", err)
-		}
-		conf.ClientCAs = x509.NewCertPool()
-		if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, UsageErrorf("--tls-client-ca %s holds no PEM certificate", c.ClientCA)
+		if conf.ClientCAs, err = readAuthorities("--tls-client-ca", c.ClientCA); err != nil {
+			return nil, err
 		}
 		conf.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return conf, nil
+}
+
+// readAuthorities reads the PEM file that a flag names.
+func readAuthorities(flag, path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, UsageErrorf("%s: %v", flag, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, UsageErrorf("%s %s holds no PEM certificate", flag, path)
+	}
+	return pool, nil
 }
 
 // URL returns the address a listener can be reached at.

@@ -31,5 +31,16 @@ func ParseLevel(name string) (slog.Level, bool) {
 	return slog.LevelInfo, false
 }
 
+// logLevelHelp describes the flag.
+const logLevelHelp = "log level until the options are read: DEBUG, INFO, WARNING or ERROR"
+
+// checkLevel refuses a --log-level that is none.
+func checkLevel(name string) error {
+	if _, ok := ParseLevel(name); !ok {
+		return UsageErrorf("--log-level %q is not DEBUG, INFO, WARNING or ERROR", name)
+	}
+	return nil
+}
+
 // discard returns a logger that writes nothing.
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -117,9 +117,9 @@ func (m *metrics) serve(ctx context.Context, addr string, log *slog.Logger) erro
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return UsageErrorf("--metrics-listen %q is not host:port, such as 127.0.0.1:9001 or :9001", addr)
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	ln, err := listenTCP(ctx, "--metrics-listen", addr)
 	if err != nil {
-		return fmt.Errorf("listen on %s for metrics: %w", addr, err)
+		return err
 	}
 	go func() {
 		if err := ServeHTTP(ctx, ln, m.handler(), log); err != nil {

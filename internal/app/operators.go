@@ -34,8 +34,8 @@ type OperatorConfig struct {
 	LogLevel  string
 }
 
-// ParseOperatorFlags reads the flags of bos-operator.
-func ParseOperatorFlags(args []string, getenv func(string) string, stderr io.Writer) (OperatorConfig, error) {
+// ParseOperatorFlags reads the flags of bos-operator. --help and --version print to stdout.
+func ParseOperatorFlags(args []string, getenv func(string) string, stdout io.Writer) (OperatorConfig, error) {
 	var cfg OperatorConfig
 	f := NewFlags("bos-operator", `bos-operator runs the operators of BOS, which find work through the API and drive HSM, PCS, CFS, BSS, IMS, S3 and
 TAPMS. Any number of processes may run; each operator is active in one of them at a time.
@@ -43,7 +43,7 @@ TAPMS. Any number of processes may run; each operator is active in one of them a
   bos-operator --api http://cray-bos
   bos-operator --api http://127.0.0.1:9000 --run power-on,status
 
-The operators: `+strings.Join(builtin.Names(), ", "), getenv, stderr)
+The operators: `+strings.Join(builtin.Names(), ", "), getenv, stdout)
 	f.StringEnv(&cfg.API, "api", "BOS_API_URL", "http://cray-bos", "URL of the BOS API, to which /v2/… is appended")
 	f.StringEnv(&cfg.TokenFile, "token-file", "BOS_TOKEN_FILE", "", "file with a bearer token for the API, re-read when it changes")
 	f.StringEnv(&cfg.CAFile, "ca-file", "BOS_CA_FILE", "", "PEM bundle of the authorities to trust for the API")
@@ -51,9 +51,12 @@ The operators: `+strings.Join(builtin.Names(), ", "), getenv, stderr)
 	f.StringEnv(&cfg.Store, "store", "BOS_STORE", "", "only with a reference API server: its Redis, where "+
 		"leases, power transitions and BSS tokens are kept; the same for all processes; without it run only one")
 	f.StringEnv(&cfg.Metrics, "metrics-listen", "BOS_METRICS_LISTEN", "", metricsHelp)
-	f.StringEnv(&cfg.LogLevel, "log-level", "BOS_OPERATOR_LOG_LEVEL", "INFO", "log level until the options are read")
+	f.StringEnv(&cfg.LogLevel, "log-level", "BOS_OPERATOR_LOG_LEVEL", "INFO", logLevelHelp)
 	cfg.Upstreams.Bind(f)
-	if err := f.parse(args, stderr, &cfg.Store); err != nil {
+	if err := f.parse(args, stdout, &cfg.Store); err != nil {
+		return cfg, err
+	}
+	if err := checkLevel(cfg.LogLevel); err != nil {
 		return cfg, err
 	}
 	if _, err := cfg.names(); err != nil {
@@ -73,8 +76,11 @@ func (c *OperatorConfig) names() ([]string, error) {
 	var names []string
 	for name := range strings.SplitSeq(c.Run, ",") {
 		name = strings.TrimSpace(name)
-		if !slices.Contains(all, name) {
+		switch {
+		case !slices.Contains(all, name):
 			return nil, UsageErrorf("--run: there is no operator %q; there are %s", name, strings.Join(all, ", "))
+		case slices.Contains(names, name):
+			return nil, UsageErrorf("--run names %s twice", name)
 		}
 		names = append(names, name)
 	}

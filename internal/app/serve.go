@@ -37,7 +37,7 @@ func (c *ServeConfig) Bind(f *Flags) {
 	f.Uint64Var(&c.Seed, "seed", 1, "seed of the simulation's chances")
 	f.StringEnv(&c.ProxyPath, "proxy-path", "PROXY_PATH", "", "path prefix under which a gateway exposes the API, for links")
 	f.StringEnv(&c.Metrics, "metrics-listen", "BOS_METRICS_LISTEN", "", metricsHelp)
-	f.StringEnv(&c.LogLevel, "log-level", "BOS_LOG_LEVEL", "INFO", "log level until the options are read")
+	f.StringEnv(&c.LogLevel, "log-level", "BOS_LOG_LEVEL", "INFO", logLevelHelp)
 	c.Upstreams.Bind(f)
 }
 
@@ -46,7 +46,7 @@ func (c *ServeConfig) inventory() (*fleet.Inventory, error) {
 	case c.Simulate != 0 && c.Inventory != "":
 		return nil, UsageErrorf("--simulate and --inventory exclude each other")
 	case c.Inventory != "":
-		return fleet.LoadInventory(c.Inventory)
+		return LoadInventory(c.Inventory)
 	case c.Simulate != 0:
 		inv, err := fleet.Generate(c.Simulate)
 		if err != nil {
@@ -57,17 +57,29 @@ func (c *ServeConfig) inventory() (*fleet.Inventory, error) {
 	return nil, nil
 }
 
+// LoadInventory reads the file that --inventory names.
+func LoadInventory(path string) (*fleet.Inventory, error) {
+	inv, err := fleet.LoadInventory(path)
+	if err != nil {
+		return nil, UsageErrorf("--inventory: %v", err)
+	}
+	return inv, nil
+}
+
 // Serve runs API and operators until ctx ends.
 func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, stderr io.Writer) error {
 	if cfg.StoreGiven && hasPassword(cfg.Store) {
 		return UsageErrorf("--store with a password can be read by every user of this machine: put it in $BOS_STORE")
+	}
+	if err := checkLevel(cfg.LogLevel); err != nil {
+		return err
 	}
 	inv, err := cfg.inventory()
 	if err != nil {
 		return err
 	}
 	if cfg.Store == "" {
-		if cfg.Store, err = DefaultStore(getenv); err != nil {
+		if cfg.Store, err = makeDefaultStore(getenv); err != nil {
 			return err
 		}
 	}

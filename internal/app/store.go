@@ -27,7 +27,11 @@ func OpenStore(ctx context.Context, rawURL string, log *slog.Logger) (store.Stor
 	case ok && scheme == "memory" && rest == "":
 		return memstore.Open(store.Config{Log: log}), nil
 	case ok && scheme == "bolt" && rest != "":
-		return boltstore.Open(strings.TrimPrefix(rest, "//"), store.Config{Log: log})
+		path := strings.TrimPrefix(rest, "//")
+		if err := checkBoltPath(path); err != nil {
+			return nil, err
+		}
+		return boltstore.Open(path, store.Config{Log: log})
 	case ok && (scheme == "redis" || scheme == "rediss" || scheme == "redis+sentinel" || scheme == "rediss+sentinel"):
 		st, err := redisstore.Open(ctx, rawURL, redisstore.Config{Log: log})
 		if errors.Is(err, bos.ErrInvalid) {
@@ -39,6 +43,18 @@ func OpenStore(ctx context.Context, rawURL string, log *slog.Logger) (store.Stor
 		return st, nil
 	}
 	return nil, UsageErrorf("store URL %q is not one of %s", redactURL(rawURL), StoreHelp)
+}
+
+// checkBoltPath refuses a file whose directory is missing: its name is more likely mistyped than new.
+func checkBoltPath(path string) error {
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return UsageErrorf("store bolt:%s: there is no directory %s: make it, or correct the name", path, dir)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return UsageErrorf("store bolt:%s is a directory: name a file in it, such as bolt:%s", path, filepath.Join(path, "bos.db"))
+	}
+	return nil
 }
 
 // redactURL hides the password of a URL.
@@ -65,8 +81,8 @@ func hasPassword(raw string) bool {
 	return ok || u.Query().Has("sentinel_password")
 }
 
-// DefaultStore returns the URL of the embedded store in the user's state directory.
-func DefaultStore(getenv func(string) string) (string, error) {
+// makeDefaultStore returns the URL of the embedded store in the user's state directory, which it makes.
+func makeDefaultStore(getenv func(string) string) (string, error) {
 	dir := getenv("XDG_STATE_HOME")
 	if dir == "" {
 		home, err := os.UserHomeDir()
@@ -75,5 +91,9 @@ func DefaultStore(getenv func(string) string) (string, error) {
 		}
 		dir = filepath.Join(home, ".local", "state")
 	}
-	return "bolt:" + filepath.Join(dir, "bosgo", "bos.db"), nil
+	dir = filepath.Join(dir, "bosgo")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("no place for the store: %w; name one with --store bolt:PATH", err)
+	}
+	return "bolt:" + filepath.Join(dir, "bos.db"), nil
 }

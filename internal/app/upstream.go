@@ -29,14 +29,19 @@ type Upstreams struct {
 
 // Bind defines the flags of the upstreams.
 func (u *Upstreams) Bind(f *Flags) {
+	u.BindAPI(f)
 	f.StringEnv(&u.HSM, "hsm-url", "BOS_HSM_URL", "http://cray-smd/hsm/v2", "Hardware State Manager")
 	f.StringEnv(&u.PCS, "pcs-url", "BOS_PCS_URL", "http://cray-power-control", "Power Control Service")
 	f.StringEnv(&u.CAPMC, "capmc-url", "BOS_CAPMC_URL", "http://cray-capmc/capmc/v1", "CAPMC, for --power capmc")
 	f.StringEnv(&u.CFS, "cfs-url", "BOS_CFS_URL", "http://cray-cfs-api/v3", "Configuration Framework Service; a URL that ends in /v2 selects its v2 dialect")
 	f.StringEnv(&u.BSS, "bss-url", "BOS_BSS_URL", "http://cray-bss/boot/v1", "Boot Script Service")
+	f.StringEnv(&u.Power, "power", "BOS_POWER", "pcs", "power back end: pcs or capmc")
+}
+
+// BindAPI defines the flags of those that the API server asks: IMS, S3 and TAPMS.
+func (u *Upstreams) BindAPI(f *Flags) {
 	f.StringEnv(&u.IMS, "ims-url", "BOS_IMS_URL", "http://cray-ims/v3", "Image Management Service")
 	f.StringEnv(&u.TAPMS, "tapms-url", "BOS_TAPMS_URL", "http://cray-tapms/v1alpha3", "tenant service")
-	f.StringEnv(&u.Power, "power", "BOS_POWER", "pcs", "power back end: pcs or capmc")
 	f.StringEnv(&u.S3Endpoint, "s3-endpoint", "BOS_S3_ENDPOINT", "", "S3 endpoint URL; without it $S3_PROTOCOL://$S3_GATEWAY")
 	f.StringEnv(&u.CAFile, "upstream-ca-file", "CA_CERT", "", "PEM bundle of the authorities to trust for the services and S3")
 	f.StringEnv(&u.TokenFile, "upstream-token-file", "BOS_UPSTREAM_TOKEN_FILE", "", "file with a bearer token for the services, re-read when it changes; not needed inside a mesh")
@@ -74,33 +79,18 @@ type Clients struct {
 // tenantCacheTime is how long an answer of TAPMS is believed.
 const tenantCacheTime = 10 * time.Second
 
-// clients builds the clients. Their time-outs follow the options.
+// clients builds the clients of all services. Their time-outs follow the options.
 func (u *Upstreams) clients(live *liveOptions, log *slog.Logger) (Clients, error) {
-	var c Clients
-	config := func(timeout func(*bos.Options) time.Duration) hsm.Config {
-		return hsm.Config{
-			Timeout:   func() time.Duration { return timeout(live.Options()) },
-			CAFile:    u.CAFile,
-			TokenFile: u.TokenFile,
-			Log:       log,
-		}
+	c, err := u.apiClients(live, log)
+	if err != nil {
+		return c, err
 	}
-	hsmConfig := config(func(o *bos.Options) time.Duration { return o.HSMReadTimeout })
-	pcsConfig := config(func(o *bos.Options) time.Duration { return o.PCSReadTimeout })
+	hsmConfig := u.config(live, log, func(o *bos.Options) time.Duration { return o.HSMReadTimeout })
+	pcsConfig := u.config(live, log, func(o *bos.Options) time.Duration { return o.PCSReadTimeout })
 	pcsConfig.MaxNodes = func() int { return live.Settings().MaxNodesPerTransition }
-	imsConfig := config(func(o *bos.Options) time.Duration { return o.IMSReadTimeout })
-	imsConfig.Retries = func() int {
-		if live.Options().IMSErrorsFatal {
-			return 8
-		}
-		return 4
-	}
-	tapmsConfig := config(func(*bos.Options) time.Duration { return 10 * time.Second })
-
-	for _, build := range []struct {
-		flag string
-		fn   func() error
-	}{
+	cfsConfig := u.config(live, log, func(o *bos.Options) time.Duration { return o.CFSReadTimeout })
+	bssConfig := u.config(live, log, func(o *bos.Options) time.Duration { return o.BSSReadTimeout })
+	err = buildAll([]build{
 		{"--hsm-url", func() (err error) { c.Inventory, err = hsm.New(u.HSM, hsmConfig); return }},
 		{"--power", func() (err error) {
 			switch u.Power {
@@ -113,14 +103,28 @@ func (u *Upstreams) clients(live *liveOptions, log *slog.Logger) (Clients, error
 			}
 			return
 		}},
-		{"--cfs-url", func() (err error) {
-			c.Config, err = cfs.New(u.CFS, config(func(o *bos.Options) time.Duration { return o.CFSReadTimeout }))
-			return
-		}},
-		{"--bss-url", func() (err error) {
-			c.Boot, err = bss.New(u.BSS, config(func(o *bos.Options) time.Duration { return o.BSSReadTimeout }))
-			return
-		}},
+		{"--cfs-url", func() (err error) { c.Config, err = cfs.New(u.CFS, cfsConfig); return }},
+		{"--bss-url", func() (err error) { c.Boot, err = bss.New(u.BSS, bssConfig); return }},
+	})
+	return c, err
+}
+
+// apiClients builds the clients of the services that the API server asks.
+func (u *Upstreams) apiClients(live *liveOptions, log *slog.Logger) (c Clients, err error) {
+	if u.CAFile != "" {
+		if _, err := readAuthorities("--upstream-ca-file", u.CAFile); err != nil {
+			return c, err
+		}
+	}
+	imsConfig := u.config(live, log, func(o *bos.Options) time.Duration { return o.IMSReadTimeout })
+	imsConfig.Retries = func() int {
+		if live.Options().IMSErrorsFatal {
+			return 8
+		}
+		return 4
+	}
+	tapmsConfig := u.config(live, log, func(*bos.Options) time.Duration { return 10 * time.Second })
+	err = buildAll([]build{
 		{"--ims-url", func() (err error) { c.Images, err = ims.New(u.IMS, imsConfig); return }},
 		{"--tapms-url", func() error {
 			client, err := tapms.New(u.TAPMS, tapmsConfig)
@@ -135,13 +139,35 @@ func (u *Upstreams) clients(live *liveOptions, log *slog.Logger) (Clients, error
 			if u.S3Endpoint != "" {
 				s3 = s3manifest.Config{Endpoint: u.S3Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, CAFile: u.CAFile}
 			}
+			s3.Log = log
 			c.Manifests, err = s3manifest.New(s3)
 			return
 		}},
-	} {
-		if err := build.fn(); err != nil {
-			return c, UsageErrorf("%s: %v", build.flag, err)
+	})
+	return c, err
+}
+
+// config is what the clients have in common.
+func (u *Upstreams) config(live *liveOptions, log *slog.Logger, timeout func(*bos.Options) time.Duration) hsm.Config {
+	return hsm.Config{
+		Timeout:   func() time.Duration { return timeout(live.Options()) },
+		CAFile:    u.CAFile,
+		TokenFile: u.TokenFile,
+		Log:       log,
+	}
+}
+
+// build makes one client; its flag is to blame where it cannot.
+type build struct {
+	flag string
+	fn   func() error
+}
+
+func buildAll(all []build) error {
+	for _, b := range all {
+		if err := b.fn(); err != nil {
+			return UsageErrorf("%s: %v", b.flag, err)
 		}
 	}
-	return c, nil
+	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/bootorch/bosgo/bos"
 )
 
 // Exit codes of all programs but the reporter.
@@ -37,6 +39,11 @@ func ExitCode(name string, err error, stderr io.Writer) int {
 		return ExitOK
 	}
 	text := strings.TrimPrefix(err.Error(), name+": ") // the API client of bos says "bos: " as well
+	for _, kind := range []error{bos.ErrInvalid, bos.ErrUnavailable} {
+		if cause, ok := strings.CutSuffix(text, ": "+kind.Error()); ok {
+			text = cause // it says more
+		}
+	}
 	fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(text, "\n", " "))
 	if _, ok := errors.AsType[*UsageError](err); ok {
 		return ExitUsage

@@ -53,6 +53,7 @@ type SessionResult struct {
 	ControlTime Latency  `json:"control_time"` // per node, POST to stable, less the hardware's time
 	Reaction    Latency  `json:"reaction"`     // per node, from its report to what BOS does about it, likewise
 	Failed      int      `json:"failed"`       // nodes that did not become stable
+	CPU         []Usage  `json:"cpu"`          // what each process used in the last run
 	Series      []Sample `json:"series,omitempty"`
 }
 
@@ -167,10 +168,12 @@ func measure(ctx context.Context, cfg Config, sys *system, say func(string, ...a
 		var r SessionResult
 		for i := range runs {
 			say("rebooting %d nodes (run %d of %d)", size, i+1, runs)
+			before, start := sys.usage(), time.Now()
 			r, err = w.session(ctx, fmt.Sprintf("bench-%d-%d", size, i), bos.OperationReboot, ids[i%(len(ids)-size+1):][:size])
 			if err != nil {
 				return nil, err
 			}
+			r.CPU = sys.usageSince(before, start)
 			times, reactions = append(times, w.times...), append(reactions, w.reactions...)
 		}
 		r.Runs, r.ControlTime, r.Reaction = runs, latencyOf(times), latencyOf(reactions)

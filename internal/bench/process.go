@@ -31,12 +31,17 @@ func (s *system) idle(ctx context.Context, d time.Duration) ([]Usage, error) {
 		return nil, context.Cause(ctx)
 	case <-time.After(d):
 	}
-	after := s.usage()
-	for i := range after {
-		after[i].CPUSeconds -= before[i].CPUSeconds
-		after[i].Seconds = time.Since(start).Seconds()
+	return s.usageSince(before, start), nil
+}
+
+// usageSince is what each process has used since before, which was read at start.
+func (s *system) usageSince(before []Usage, start time.Time) []Usage {
+	now := s.usage()
+	for i := range now {
+		now[i].CPUSeconds -= before[i].CPUSeconds
+		now[i].Seconds = time.Since(start).Seconds()
 	}
-	return after, nil
+	return now
 }
 
 // ticksPerSecond is the unit of /proc/PID/stat on Linux.

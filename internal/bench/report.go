@@ -14,6 +14,18 @@ func (r *Result) Print(w io.Writer) error {
 	for _, s := range r.Sessions {
 		fmt.Fprintf(t, "%d\t%d\t%.0f ms\t%.0f ms\t%.0f ms\t%.0f ms\t%.0f ms\t%.2f s\t%d\n", s.Nodes, s.Runs, s.ControlTime.P50, s.ControlTime.P99, s.ControlTime.Max, s.Reaction.P50, s.Reaction.P99, s.WallSeconds, s.Failed)
 	}
+	fmt.Fprint(t, "\nCPU OF A REBOOT OF")
+	for _, u := range r.Memory {
+		fmt.Fprintf(t, "\t%s", u.Process)
+	}
+	fmt.Fprintln(t)
+	for _, s := range r.Sessions {
+		fmt.Fprintf(t, "%d", s.Nodes)
+		for _, u := range s.CPU {
+			fmt.Fprintf(t, "\t%.2f s", u.CPUSeconds)
+		}
+		fmt.Fprintln(t)
+	}
 	fmt.Fprintf(t, "\nreports lost\t%d\n", r.Lost)
 	if len(r.Idle) > 0 {
 		fmt.Fprintln(t, "\nIDLE\tCPU\tOVER")

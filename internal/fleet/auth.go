@@ -63,13 +63,12 @@ func (c claims) node() string {
 	return ""
 }
 
-// stamp completes the claims of a new token and returns how long it is valid. m.mu is
+// stamp completes the claims of a token that is issued now, and returns how long it is valid. m.mu is
 // held.
-func (m *Machine) stamp(c *claims, life time.Duration) time.Duration {
-	if f := m.serviceFault(gateway, "expire_tokens_after"); f != nil && c.Kind != "Refresh" {
+func (m *Machine) stamp(c *claims, now time.Time, life time.Duration) time.Duration {
+	if f := m.lasting("expire_tokens_after"); f != nil && c.Kind != "Refresh" {
 		life = f.duration
 	}
-	now := m.time()
 	c.ID, c.Issued, c.Expires = m.newID(), now.Unix(), now.Add(life).Unix()
 	return life
 }
@@ -82,15 +81,15 @@ func (m *Machine) NodeToken(xname string) (string, error) {
 	n := m.byXname[canonical(xname)]
 	switch {
 	case n == nil:
-		return "", fmt.Errorf("no node %q", xname)
+		return "", m.noNode(xname)
 	case m.has(n, "spire_unavailable") != nil:
 		return "", fmt.Errorf("%s: the SPIRE agent gives no token", xname)
 	}
 	c := claims{
 		Issuer: "http://spire.local/shasta/vshastaio", Audience: "system-compute",
-		Subject: "spiffe://shasta/compute/" + n.spec.Xname + "/workload/bos-reporter",
+		Subject: "spiffe://shasta/compute/" + n.xname + "/workload/bos-reporter",
 	}
-	m.stamp(&c, tokenLife)
+	m.stamp(&c, m.time(), tokenLife)
 	return c.sign(), nil
 }
 
@@ -98,7 +97,7 @@ func (m *Machine) NodeToken(xname string) (string, error) {
 func (m *Machine) controlToken(w http.ResponseWriter, r *http.Request) {
 	xname := r.PathValue("xname")
 	if _, ok := m.Node(xname); !ok {
-		problemf(w, http.StatusNotFound, "no node %q", xname)
+		problem(w, http.StatusNotFound, m.noNode(xname).Error())
 		return
 	}
 	token, err := m.NodeToken(xname)
@@ -160,7 +159,8 @@ func (m *Machine) issueToken(w http.ResponseWriter, r *http.Request) {
 	access := claims{Issuer: issuer, Subject: subject, Client: client, Kind: "Bearer"}
 	refresh := claims{Issuer: issuer, Subject: subject, Client: client, Kind: "Refresh"}
 	m.mu.Lock()
-	life, again := m.stamp(&access, tokenLife), m.stamp(&refresh, refreshLife)
+	now := m.serviceTime(keycloak)
+	life, again := m.stamp(&access, now, tokenLife), m.stamp(&refresh, now, refreshLife)
 	m.mu.Unlock()
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, http.StatusOK, map[string]any{
@@ -200,11 +200,11 @@ func (m *Machine) authorised(service string, a *answer, r *http.Request) bool {
 // that of expire_tokens_after, which runs from its issue, or from its first use when
 // it does not say when that was. m.mu is held.
 func (m *Machine) expired(token string, c claims) bool {
-	now := m.time()
+	now := m.serviceTime(gateway)
 	if c.Expires > 0 && !now.Before(time.Unix(c.Expires, 0)) {
 		return true
 	}
-	f := m.serviceFault(gateway, "expire_tokens_after")
+	f := m.lasting("expire_tokens_after")
 	if f == nil {
 		return false
 	}

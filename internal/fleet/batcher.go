@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,15 +10,21 @@ import (
 )
 
 const (
-	sessionsKept = 1000
+	sessionsKept = 200
 	retryWait    = 100 * time.Millisecond // floor between a failed session and the next
 )
 
 // cfsGroup are the components that wait for a session with one configuration.
 type cfsGroup struct {
-	waiting []*cfsComponent // in the order in which they came
-	planned bool            // a batch is on the agenda
-	due     time.Duration   // of that batch
+	waiting []candidate   // in the order in which they came
+	planned bool          // a batch is on the agenda
+	due     time.Duration // of that batch
+}
+
+// candidate is a component that waits for a session, or is in one.
+type candidate struct {
+	*node
+	since time.Duration // when it became eligible
 }
 
 // cfsSession is one configuration session.
@@ -27,16 +34,16 @@ type cfsSession struct {
 	Start   string
 	Done    string
 	Succeed bool
-	IDs     []string
+	members []*node
 }
 
 // eligible reports whether the batcher would put a component into a session. m.mu
 // is held.
-func (m *Machine) eligible(c *cfsComponent) bool {
-	if !c.enabled || c.running || c.config == "" || !m.inCFS(c) || c.n != nil && m.has(c.n, "cfs_never_runs") != nil {
+func (m *Machine) eligible(c *node) bool {
+	if !c.cfs.enabled || c.cfs.running || c.cfs.given.config == "" || !m.inCFS(c) || m.has(c, "cfs_never_runs") != nil {
 		return false
 	}
-	if policy := m.retryPolicy(c); policy >= 0 && c.errorCount >= policy {
+	if policy := m.retryPolicy(c); policy >= 0 && int(c.cfs.errorCount) >= policy {
 		return false
 	}
 	return m.cfsStatus(c) == cfsPending
@@ -44,24 +51,24 @@ func (m *Machine) eligible(c *cfsComponent) bool {
 
 // reconsider puts a component that has become eligible into its group. m.mu is
 // held.
-func (m *Machine) reconsider(c *cfsComponent) {
-	if c == nil || c.queued || !m.eligible(c) {
+func (m *Machine) reconsider(c *node) {
+	if c.cfs.queued || !m.eligible(c) {
 		return
 	}
-	c.queued, c.since = true, m.now()
-	g := m.cfs.groups[c.config]
+	c.cfs.queued = true
+	g := m.cfs.groups[c.cfs.given.config]
 	if g == nil {
 		g = &cfsGroup{}
-		m.cfs.groups[c.config] = g
+		m.cfs.groups[c.cfs.given.config] = g
 	}
-	g.waiting = append(g.waiting, c)
-	m.planBatch(c.config, g)
+	g.waiting = append(g.waiting, candidate{c, m.now()})
+	m.planBatch(c.cfs.given.config, g)
 }
 
 // reconsiderAll does so for every component with a configuration.
 func (m *Machine) reconsiderAll(config string) {
 	for _, c := range m.cfs.list {
-		if c.config == config {
+		if c.cfs.given.config == config {
 			m.reconsider(c)
 		}
 	}
@@ -77,7 +84,7 @@ func (m *Machine) planBatch(config string, g *cfsGroup) {
 	if len(g.waiting) < m.cfs.option("batch_size") {
 		due = max(due, g.waiting[0].since+seconds("batch_window"))
 	}
-	if g.waiting[0].errorCount > 0 {
+	if g.waiting[0].cfs.errorCount > 0 {
 		due = max(due, g.waiting[0].since+retryWait)
 	}
 	if check := seconds("batcher_check_interval"); check > 0 {
@@ -100,19 +107,19 @@ func (m *Machine) planBatch(config string, g *cfsGroup) {
 func (m *Machine) batch(config string, g *cfsGroup) {
 	if off, _ := m.cfs.options["batcher_disable"].(bool); off {
 		for _, c := range g.waiting {
-			c.queued = false // reconsidered when the option changes
+			c.cfs.queued = false // reconsidered when the option changes
 		}
 		g.waiting = nil
 		return
 	}
 	waiting := g.waiting[:0]
 	for _, c := range g.waiting {
-		if c.config == config && m.eligible(c) {
+		if c.cfs.given.config == config && m.eligible(c.node) {
 			waiting = append(waiting, c)
 			continue
 		}
-		c.queued = false
-		m.reconsider(c) // for another configuration, perhaps
+		c.cfs.queued = false
+		m.reconsider(c.node) // for another configuration, perhaps
 	}
 	g.waiting = waiting
 	size := m.cfs.option("batch_size")
@@ -124,49 +131,46 @@ func (m *Machine) batch(config string, g *cfsGroup) {
 	}
 	if len(g.waiting) > 0 {
 		m.planBatch(config, g)
+	} else {
+		g.waiting = nil
 	}
 }
 
 // configure runs one session. m.mu is held.
-func (m *Machine) configure(config string, members []*cfsComponent) {
+func (m *Machine) configure(config string, members []candidate) {
 	m.cfs.seq++
-	s := &cfsSession{Name: fmt.Sprintf("batcher-%08x", m.cfs.seq), Config: config, Start: m.cfsTime()}
+	s := &cfsSession{Name: fmt.Sprintf("batcher-%08x", m.cfs.seq), Config: config, Start: m.cfsTime(), members: make([]*node, len(members))}
 	m.cfs.sessions = append(m.cfs.sessions, s)
 	if len(m.cfs.sessions) > sessionsKept {
 		m.cfs.sessions = m.cfs.sessions[1:]
 	}
 	boots := make([]uint32, len(members))
 	for i, c := range members {
-		c.queued, c.running = false, true
-		s.IDs = append(s.IDs, c.id)
-		if c.n != nil {
-			boots[i] = c.n.boots
-		}
+		c.cfs.queued, c.cfs.running = false, true
+		s.members[i], boots[i] = c.node, c.boots
 	}
-	wait := m.scaled(sessionStart.min + sessionRun.min)
-	if n := members[0].n; n != nil { // its first member decides how long the session takes
+	wait := m.scaled(cmp.Or(m.cfs.sessionTime, sessionStart.min+sessionRun.min))
+	if n := members[0].node; n.known() && m.cfs.sessionTime == 0 { // its first member decides how long the session takes
 		wait = m.draw(n, "session start", sessionStart) + m.draw(n, "session run", sessionRun)
 	}
 	m.after(wait, func() {
 		s.Done, s.Succeed = m.cfsTime(), true
 		layers := m.sessionLayers(config, s.Name)
 		for i, c := range members {
-			c.running = false
-			if !m.configured(c, boots[i], layers) {
+			c.cfs.running = false
+			if !m.configured(c.node, boots[i], layers) {
 				s.Succeed = false
 			}
-			if c.n != nil {
-				m.spend(c.n, spentCFS, c.since)
-			}
-			m.reconsider(c)
+			m.spend(c.node, spentCFS, c.since)
+			m.reconsider(c.node)
 		}
 	})
 }
 
 // sessionLayers are the layers that a session leaves, by their status. Components
 // share them.
-func (m *Machine) sessionLayers(config, session string) map[string][]cfsLayer {
-	out := map[string][]cfsLayer{}
+func (m *Machine) sessionLayers(config, session string) map[string]*[]cfsLayer {
+	out := map[string]*[]cfsLayer{}
 	for _, status := range []string{"applied", "failed", "incomplete"} {
 		layers := []cfsLayer{}
 		if c := m.cfs.configs[config]; c != nil {
@@ -174,28 +178,28 @@ func (m *Machine) sessionLayers(config, session string) map[string][]cfsLayer {
 				layers = append(layers, cfsLayer{l.CloneURL, l.Playbook, l.Commit, status, m.cfsTime(), session})
 			}
 		}
-		out[status] = layers
+		out[status] = &layers
 	}
 	return out
 }
 
 // configured records the outcome of a session for one component. A node that was
 // rebooted meanwhile has lost what was applied; one that is down fails.
-func (m *Machine) configured(c *cfsComponent, boots uint32, layers map[string][]cfsLayer) bool {
-	if c.n != nil && c.n.boots != boots {
+func (m *Machine) configured(c *node, boots uint32, layers map[string]*[]cfsLayer) bool {
+	if c.boots != boots {
 		return false
 	}
 	switch {
-	case c.n != nil && (!c.n.osUp() || m.use(c.n, "cfs_fail") != nil):
-		c.errorCount++
-		c.state = layers["failed"]
+	case c.known() && (!c.osUp() || m.use(c, "cfs_fail") != nil):
+		c.cfs.errorCount++
+		c.cfs.layers = layers["failed"]
 		return false
-	case c.n != nil && m.use(c.n, "cfs_layer_incomplete") != nil:
-		c.errorCount++ // else the batcher would never give up
-		c.state = layers["incomplete"]
+	case m.use(c, "cfs_layer_incomplete") != nil:
+		c.cfs.errorCount++ // else the batcher would never give up
+		c.cfs.layers = layers["incomplete"]
 		return false
 	}
-	c.state = layers["applied"]
+	c.cfs.layers = layers["applied"]
 	return true
 }
 
@@ -206,7 +210,7 @@ func (s *cfsSession) json() map[string]any {
 	}
 	return map[string]any{
 		"name": s.Name, "configuration": map[string]string{"name": s.Config, "limit": ""},
-		"ansible": map[string]string{"limit": strings.Join(s.IDs, ",")}, "target": map[string]any{"definition": "dynamic", "groups": nil},
+		"ansible": map[string]string{"limit": strings.Join(xnamesOf(s.members), ",")}, "target": map[string]any{"definition": "dynamic", "groups": nil},
 		"status": map[string]any{"session": status, "artifacts": []any{}}, "tags": map[string]string{},
 	}
 }

@@ -27,7 +27,7 @@ func (r redfish) String() string { return redfishNames[r] }
 // empty when the management controller accepted the command, which does not mean
 // that anything happens. m.mu is held.
 func (m *Machine) command(n *node, op redfish) string {
-	if m.reading(n).management == unavailable {
+	if !m.reading(n).reachable {
 		return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
 	}
 	if op == opOn && m.hit(n, "power_on_fails", "transport") {
@@ -62,13 +62,12 @@ func (m *Machine) powerOn(n *node) {
 	if f := m.use(n, "power_on_slow"); f != nil {
 		wait += m.scaled(f.duration)
 	}
-	m.afterNode(n, wait, func() {
-		m.setPower(n, true)
-		m.post(n)
-	})
+	m.afterNode(n, wait, (*Machine).powered)
 }
 
-func (m *Machine) post(n *node) {
+// powered is the moment at which a node has power: its firmware starts.
+func (m *Machine) powered(n *node) {
+	m.setPower(n, true)
 	if m.use(n, "post_hang") != nil {
 		m.enter(n, PhaseHung, "")
 		return
@@ -78,34 +77,40 @@ func (m *Machine) post(n *node) {
 	if n.air() {
 		wait = m.draw(n, "post", postAir)
 	}
-	m.afterNode(n, wait, func() {
-		m.enter(n, PhasePXE, "")
-		m.afterNode(n, m.draw(n, "pxe", pxeTime), func() { m.fetchScript(n) })
-	})
+	m.afterNode(n, wait, (*Machine).pxe)
+}
+
+func (m *Machine) pxe(n *node) {
+	m.enter(n, PhasePXE, "")
+	wait := m.draw(n, "pxe", pxeTime)
+	if f := m.requestFault("bss", "latency", "GET", nil); f != nil {
+		wait += f.duration + time.Duration(m.chance(n, "latency")*float64(f.upTo-f.duration))
+	}
+	m.afterNode(n, wait, (*Machine).fetchScript)
 }
 
 // fetchScript asks BSS what to boot, every 30 s for as long as it takes.
 func (m *Machine) fetchScript(n *node) {
 	entry, err := m.bootScript(n)
 	if err != "" {
-		if last := n.history[len(n.history)-1]; last.note != err {
+		if last := n.history[len(n.history)-1]; m.steps.at(last.step).note != err {
 			m.enter(n, PhasePXE, err)
 		}
-		m.afterNode(n, m.pause(pxeRetry, retryFloor), func() { m.fetchScript(n) })
+		m.afterNode(n, m.pause(pxeRetry, retryFloor), (*Machine).fetchScript)
 		return
 	}
 	// From here on the node boots this entry and reports this token, whatever
 	// is written to BSS meanwhile.
 	n.loaded = entry
 	m.enter(n, PhaseKernel, entry.kernel)
-	m.afterNode(n, m.draw(n, "kernel", kernelTime), func() { m.kernel(n) })
+	m.afterNode(n, m.draw(n, "kernel", kernelTime), (*Machine).kernel)
 }
 
 func (m *Machine) kernel(n *node) {
-	if m.imageDeleted(n.loaded.kernel) || m.imageDeleted(n.loaded.initrd) {
+	if m.imageDeleted(n, n.loaded.kernel) || m.imageDeleted(n, n.loaded.initrd) {
 		n.loaded = nil
 		m.enter(n, PhasePXE, "kernel or initrd not found")
-		m.afterNode(n, m.pause(pxeRetry, retryFloor), func() { m.fetchScript(n) })
+		m.afterNode(n, m.pause(pxeRetry, retryFloor), (*Machine).fetchScript)
 		return
 	}
 	if m.use(n, "kernel_panic") != nil {
@@ -113,24 +118,28 @@ func (m *Machine) kernel(n *node) {
 		return
 	}
 	m.enter(n, PhaseRootFS, "")
-	m.afterNode(n, m.draw(n, "rootfs", rootfsTime), func() {
-		if m.use(n, "rootfs_missing") != nil {
-			m.enter(n, PhaseEmergency, "")
-			return
-		}
-		m.enter(n, PhaseStarting, "")
-		m.afterNode(n, m.draw(n, "start", startTime), func() {
-			n.state = "Ready" // its heartbeat begins
-			m.enter(n, PhaseToken, "")
-			m.afterNode(n, m.draw(n, "token", tokenTime), func() { m.waitToken(n) })
-		})
-	})
+	m.afterNode(n, m.draw(n, "rootfs", rootfsTime), (*Machine).switchRoot)
+}
+
+func (m *Machine) switchRoot(n *node) {
+	if m.use(n, "rootfs_missing") != nil {
+		m.enter(n, PhaseEmergency, "")
+		return
+	}
+	m.enter(n, PhaseStarting, "")
+	m.afterNode(n, m.draw(n, "start", startTime), (*Machine).osStarted)
+}
+
+func (m *Machine) osStarted(n *node) {
+	n.state = stateReady // its heartbeat begins
+	m.enter(n, PhaseToken, "")
+	m.afterNode(n, m.draw(n, "token", tokenTime), (*Machine).waitToken)
 }
 
 // waitToken polls for the identity token that both reporters need.
 func (m *Machine) waitToken(n *node) {
 	if m.use(n, "spire_unavailable") != nil {
-		m.afterNode(n, m.pause(tokenRetry, retryFloor), func() { m.waitToken(n) })
+		m.afterNode(n, m.pause(tokenRetry, retryFloor), (*Machine).waitToken)
 		return
 	}
 	m.enter(n, PhaseUp, "")
@@ -151,7 +160,7 @@ func (m *Machine) softOff(n *node) bool {
 	if f := m.use(n, "soft_off_slow"); f != nil {
 		wait += m.scaled(f.duration)
 	}
-	m.afterNode(n, wait, func() { m.down(n, "") })
+	m.afterNode(n, wait, (*Machine).shutDown)
 	return true
 }
 
@@ -163,8 +172,10 @@ func (m *Machine) forceOff(n *node) {
 	n.restart = false
 	m.busy(n)
 	m.enter(n, PhaseForceOff, "")
-	m.afterNode(n, m.draw(n, "force off", forceOffTime), func() { m.down(n, "") })
+	m.afterNode(n, m.draw(n, "force off", forceOffTime), (*Machine).shutDown)
 }
+
+func (m *Machine) shutDown(n *node) { m.down(n, "") }
 
 // down is the moment at which the node loses its power.
 func (m *Machine) down(n *node, note string) {
@@ -181,7 +192,7 @@ func (m *Machine) down(n *node, note string) {
 // crash kills the operating system; power stays on.
 func (m *Machine) crash(n *node) {
 	n.life++
-	n.state = "Standby"
+	n.state = stateStandby
 	m.enter(n, PhaseCrashed, "")
 }
 
@@ -202,5 +213,5 @@ func (m *Machine) cfsReport(n *node, try int) {
 		return
 	}
 	wait := min(time.Duration(2*try)*time.Second, 30*time.Second)
-	m.afterNode(n, m.pause(wait, retryFloor), func() { m.cfsReport(n, try+1) })
+	m.afterNode(n, m.pause(wait, retryFloor), func(m *Machine, n *node) { m.cfsReport(n, try+1) })
 }

@@ -276,7 +276,7 @@ func TestScriptRetry(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.mu.Lock()
-		m.bss.hosts[x0] = &bootEntry{kernel: "k", initrd: "i", token: "token"}
+		m.byXname[x0].boot = &bootEntry{kernel: "k", initrd: "i", token: "token"}
 		m.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		if s := state(t, m, x0); s.Phase != "pxe" || len(s.History) > historyLength || !strings.Contains(s.History[len(s.History)-1].Note, "no answer") {
@@ -387,7 +387,7 @@ func TestKernelLine(t *testing.T) {
 		{"empty token", "bss_referral_token=", reporter.Report{ID: x0}, false, period},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			n := &node{spec: &NodeSpec{Xname: x0}, loaded: &bootEntry{params: row.params, token: "tok"}}
+			n := &node{xname: x0, loaded: &bootEntry{params: row.params, token: "tok"}}
 			if r, period, ok := n.report(); r != row.report || period != row.period || ok != row.ok {
 				t.Errorf("%+v every %v, %v; want %+v every %v, %v", r, period, ok, row.report, row.period, row.ok)
 			}

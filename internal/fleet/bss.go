@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// bss is the Boot Script Service. Hosts are any keys: xnames, MAC addresses,
-// nid<N>, role names, Default.
+// bss is the Boot Script Service. What it has for the xname of a node is with the node;
+// hosts are all other keys: MAC addresses, nid<N>, role names, Default, strangers.
 type bss struct {
 	hosts   map[string]*bootEntry
 	kernels map[string]*bootEntry // image defaults, by kernel URL
@@ -53,13 +53,44 @@ func (e *bootEntry) commandLine(n *node, join string) string {
 	}
 	nid := ""
 	if n.nid > 0 {
-		nid = strconv.Itoa(n.nid)
+		nid = strconv.Itoa(int(n.nid))
 	}
-	add("xname=", n.spec.Xname)
+	add("xname=", n.xname)
 	add("nid=", nid)
 	add("bss_referral_token=", e.token)
 	add("ds=", "nocloud-net;s=http://10.92.100.81:8888/")
 	return strings.TrimSpace(line)
+}
+
+// bootEntry returns what BSS has under a key; nil when that is nothing. m.mu is held.
+func (m *Machine) bootEntry(key string) *bootEntry {
+	if n := m.byXname[key]; n != nil {
+		return n.boot
+	}
+	return m.bss.hosts[key]
+}
+
+// setBootEntry stores an entry, or with nil deletes it. m.mu is held.
+func (m *Machine) setBootEntry(key string, e *bootEntry) {
+	if n := m.byXname[key]; n != nil {
+		n.boot = e
+		return
+	}
+	if m.bss.hosts[key] = e; e == nil {
+		delete(m.bss.hosts, key)
+	}
+}
+
+// bootKeys are the keys that have an entry, in order. m.mu is held.
+func (m *Machine) bootKeys() []string {
+	keys := slices.Collect(maps.Keys(m.bss.hosts))
+	for i := range m.nodes {
+		if m.nodes[i].boot != nil {
+			keys = append(keys, m.nodes[i].xname)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // bssRequest is the body of every bootparameters method.
@@ -136,20 +167,20 @@ func (m *Machine) bssWrite(w http.ResponseWriter, r *http.Request, create bool) 
 	}
 	if create {
 		for _, k := range keys {
-			if m.bss.hosts[k] != nil {
+			if m.bootEntry(k) != nil {
 				problemf(w, http.StatusBadRequest, "Already exists: %s", k)
 				return
 			}
 		}
 	}
 	e := &bootEntry{params: req.Params, kernel: req.Kernel, initrd: req.Initrd, token: m.newID(), cloudInit: req.CloudInit}
-	partial := m.serviceFault("bss", "bss_partial_write")
+	partial := m.requestFault("bss", "bss_partial_write", "", func(f *activeFault) bool { return f.number < len(keys) })
 	for i, k := range keys {
 		if partial != nil && i == partial.number {
 			problemf(w, http.StatusInternalServerError, "storage error writing %s", k)
 			return
 		}
-		m.bss.hosts[k] = e
+		m.setBootEntry(k, e)
 	}
 	if m.serviceFault("bss", "no_referral_token") == nil {
 		name := "Bss-Referral-Token"
@@ -173,14 +204,14 @@ func (m *Machine) bssPatch(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, k := range keys {
-		if m.bss.hosts[k] == nil {
+		if m.bootEntry(k) == nil {
 			problemf(w, http.StatusNotFound, "Not Found: %s", k)
 			return
 		}
 	}
 	merged := map[*bootEntry]*bootEntry{}
 	for _, k := range keys {
-		old := m.bss.hosts[k]
+		old := m.bootEntry(k)
 		if merged[old] == nil {
 			or := func(a, b string) string {
 				if a != "" {
@@ -197,7 +228,7 @@ func (m *Machine) bssPatch(w http.ResponseWriter, r *http.Request) {
 				token: old.token, cloudInit: cloudInit,
 			}
 		}
-		m.bss.hosts[k] = merged[old]
+		m.setBootEntry(k, merged[old])
 	}
 	w.WriteHeader(http.StatusOK)
 }
@@ -213,13 +244,13 @@ func (m *Machine) bssDelete(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, k := range keys {
-		if m.bss.hosts[k] == nil {
+		if m.bootEntry(k) == nil {
 			problemf(w, http.StatusBadRequest, "Key not found: %s", k)
 			return
 		}
 	}
 	for _, k := range keys {
-		delete(m.bss.hosts, k)
+		m.setBootEntry(k, nil)
 	}
 	delete(m.bss.kernels, req.Kernel)
 	delete(m.bss.initrds, req.Initrd)
@@ -256,7 +287,7 @@ func (m *Machine) bssGet(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	if keys := req.keys(); len(keys) > 0 || req.Kernel != "" || req.Initrd != "" {
 		for _, k := range keys {
-			if e := m.bss.hosts[k]; e != nil {
+			if e := m.bootEntry(k); e != nil {
 				list = append(list, e.request(k))
 			}
 		}
@@ -271,8 +302,8 @@ func (m *Machine) bssGet(w http.ResponseWriter, r *http.Request) {
 				list = append(list, images[k].request(""))
 			}
 		}
-		for _, k := range slices.Sorted(maps.Keys(m.bss.hosts)) {
-			list = append(list, m.bss.hosts[k].request(k))
+		for _, k := range m.bootKeys() {
+			list = append(list, m.bootEntry(k).request(k))
 		}
 	}
 	m.mu.Unlock()
@@ -287,9 +318,9 @@ func (m *Machine) bssGet(w http.ResponseWriter, r *http.Request) {
 // lookup finds the entry that a node boots: its own, its NID's, its role's, or the
 // default one. m.mu is held.
 func (m *Machine) lookup(n *node) *bootEntry {
-	keys := []string{n.spec.Xname, "nid" + strconv.Itoa(n.nid), n.role, "Default"}
+	keys := []string{n.xname, "nid" + strconv.Itoa(int(n.nid)), n.traits.Value().role, "Default"}
 	for _, k := range keys {
-		if e := m.bss.hosts[k]; e != nil {
+		if e := m.bootEntry(k); e != nil {
 			return e
 		}
 	}
@@ -300,7 +331,7 @@ func (m *Machine) lookup(n *node) *bootEntry {
 // it has to ask again. m.mu is held.
 func (m *Machine) bootScript(n *node) (*bootEntry, string) {
 	switch {
-	case m.has(n, "pxe_no_dhcp") != nil:
+	case m.use(n, "pxe_no_dhcp") != nil:
 		return nil, "no DHCP offer"
 	case !m.serviceUp("bss"):
 		return nil, "bootscript: no answer from BSS"
@@ -314,7 +345,7 @@ func (m *Machine) bootScript(n *node) (*bootEntry, string) {
 	if strings.Contains(e.params, joinToken) && m.has(n, "spire_unavailable") != nil {
 		return nil, "bootscript: 404, no join token"
 	}
-	n.script = m.time().Unix()
+	n.script = uint32(m.time().Unix())
 	return e, ""
 }
 
@@ -333,7 +364,7 @@ func (m *Machine) bssScript(w http.ResponseWriter, r *http.Request) {
 	case q.Get("nid") != "":
 		selector = "nid=" + q.Get("nid")
 		for i := range m.nodes {
-			if nid, err := strconv.Atoi(q.Get("nid")); err == nil && nid > 0 && m.nodes[i].nid == nid {
+			if nid, err := strconv.Atoi(q.Get("nid")); err == nil && nid > 0 && int(m.nodes[i].nid) == nid {
 				n = &m.nodes[i]
 			}
 		}
@@ -413,8 +444,8 @@ func (m *Machine) bssHistory(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	for i := range m.nodes {
 		n := &m.nodes[i]
-		if n.script != 0 && q.Get("endpoint") != "user-data" && (q.Get("name") == "" || q.Get("name") == n.spec.Xname) {
-			list = append(list, access{n.spec.Xname, "bootscript", n.script})
+		if n.script != 0 && q.Get("endpoint") != "user-data" && (q.Get("name") == "" || q.Get("name") == n.xname) {
+			list = append(list, access{n.xname, "bootscript", int64(n.script)})
 		}
 	}
 	m.mu.Unlock()

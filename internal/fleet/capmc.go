@@ -86,7 +86,7 @@ func (m *Machine) capmcPower(w http.ResponseWriter, r *http.Request, operation f
 	status, text := m.capmcSelect(&req, tr, &answer)
 	if text == "" {
 		for _, t := range tr.tasks {
-			if n := m.byXname[t.xname]; n != nil && (m.lockedNode(n) || m.reservedNode(n) || !n.reservations) {
+			if n := t.n; m.lockedNode(n) || m.reservedNode(n) || !n.reservations {
 				m.mu.Unlock()
 				writeJSON(w, http.StatusOK, capmcAnswer{E: enolck, ErrMsg: "Error: Failed to reserve components while performing a " + name + ".", Xnames: []capmcError{}})
 				return
@@ -145,7 +145,7 @@ func (m *Machine) capmcSelect(req *capmcRequest, tr *transition, answer *capmcAn
 			disabled = append(disabled, id)
 			continue
 		}
-		tr.tasks = append(tr.tasks, task{xname: id, status: taskNew})
+		m.addTask(tr, id, "")
 	}
 	lenient := req.Continue || req.Force
 	switch {
@@ -188,7 +188,7 @@ func (m *Machine) capmcStatus(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	if len(req.Xnames) == 0 {
 		for i := range m.nodes {
-			req.Xnames = append(req.Xnames, m.nodes[i].spec.Xname)
+			req.Xnames = append(req.Xnames, m.nodes[i].xname)
 		}
 	}
 	for _, x := range req.Xnames {
@@ -196,7 +196,7 @@ func (m *Machine) capmcStatus(w http.ResponseWriter, r *http.Request) {
 		if n == nil || !m.inPCS(n) {
 			continue
 		}
-		state := n.cached.power
+		state := n.cached.power.String()
 		if strings.EqualFold(req.Source, "hsm") {
 			c := m.record(n)
 			if state = strings.ToLower(c.State); !*c.Enabled {
@@ -204,7 +204,7 @@ func (m *Machine) capmcStatus(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		if wanted == nil || slices.Contains(wanted, state) {
-			lists[state] = append(lists[state], n.spec.Xname)
+			lists[state] = append(lists[state], n.xname)
 		}
 	}
 	m.mu.Unlock()

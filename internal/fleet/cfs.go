@@ -7,30 +7,56 @@ import (
 	"time"
 )
 
-// cfs is the Configuration Framework Service.
+// cfs is the Configuration Framework Service. Its components are the nodes, and
+// whatever else it was told about.
 type cfs struct {
-	list     []*cfsComponent // ordered by id
-	byID     map[string]*cfsComponent
-	configs  map[string]*cfsConfig
-	options  map[string]any
-	groups   map[string]*cfsGroup // what the batcher has to do, by configuration
-	sessions []*cfsSession        // latest, in the order of their start
-	seq      int
+	list      []*node          // components, ordered by id
+	strangers map[string]*node // those that are no nodes
+	configs   map[string]*cfsConfig
+	options   map[string]any
+	groups    map[string]*cfsGroup // what the batcher has to do, by configuration
+	sessions  []*cfsSession        // latest, in the order of their start
+	seq       int
+	// sessionTime is how long every session takes; 0 = drawn.
+	sessionTime time.Duration
 }
 
-// cfsComponent is a component record of CFS.
+// cfsComponent is what CFS keeps about a node.
 type cfsComponent struct {
-	id         string
-	n          *node // nil for a component that is not a node of this machine
-	config     string
-	errorCount int
-	retries    *int
+	given      *cfsAssignment // never nil
+	layers     *[]cfsLayer    // applied; nil for none. Shared, never changed in place
+	errorCount int32
 	enabled    bool
-	tags       map[string]string
-	state      []cfsLayer    // applied layers; shared, never changed in place
-	queued     bool          // the batcher has it in a group
-	running    bool          // in a session
-	since      time.Duration // when it last became eligible
+	queued     bool // the batcher has it in a group
+	running    bool // in a session
+}
+
+// cfsAssignment is what a request gave to components. All of them share it, and it
+// never changes.
+type cfsAssignment struct {
+	config  string
+	retries *int
+	tags    map[string]string
+}
+
+var nothingGiven cfsAssignment
+
+func newCFSComponent() cfsComponent { return cfsComponent{given: &nothingGiven, enabled: true} }
+
+// applied are the layers that sessions applied to the component, or tried to.
+func (c *cfsComponent) applied() []cfsLayer {
+	if c.layers == nil {
+		return nil
+	}
+	return *c.layers
+}
+
+// cfsComponent finds a component; nil when CFS has none of that id. m.mu is held.
+func (m *Machine) cfsComponent(id string) *node {
+	if n := m.byXname[id]; n != nil {
+		return n
+	}
+	return m.cfs.strangers[id]
 }
 
 // cfsLayer is one layer that a session applied, or tried to.
@@ -70,15 +96,13 @@ var cfsStatuses = []string{cfsUnconfigured, cfsFailed, cfsPending, cfsConfigured
 
 func newCFS(nodes []node, made string) cfs {
 	c := cfs{
-		list: make([]*cfsComponent, len(nodes)), byID: make(map[string]*cfsComponent, len(nodes)),
+		list: make([]*node, len(nodes)), strangers: map[string]*node{},
 		configs: map[string]*cfsConfig{}, options: cfsDefaults(), groups: map[string]*cfsGroup{},
 	}
-	components := make([]cfsComponent, len(nodes))
 	for i := range nodes {
-		components[i] = cfsComponent{id: nodes[i].spec.Xname, n: &nodes[i], enabled: true}
-		c.list[i], c.byID[components[i].id] = &components[i], &components[i]
+		c.list[i] = &nodes[i]
 	}
-	slices.SortFunc(c.list, func(a, b *cfsComponent) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(c.list, func(a, b *node) int { return strings.Compare(a.xname, b.xname) })
 	for _, name := range seedConfigurations {
 		c.configs[name] = &cfsConfig{Name: name, LastUpdated: made, Layers: []cfsConfigLayer{
 			{Name: "cos", CloneURL: "https://vcs.example/cray/cos-config-management.git", Playbook: "cos-compute.yml", Commit: fmt.Sprintf("%040x", mix(uint64(len(name))^uint64(name[0])))},
@@ -104,41 +128,40 @@ func cfsDefaults() map[string]any {
 // option reads a numeric option.
 func (c *cfs) option(name string) int { return int(c.options[name].(float64)) }
 
-// cfsTime is now as CFS writes it.
-func (m *Machine) cfsTime() string { return m.time().Format("2006-01-02T15:04:05Z") }
+// cfsTime is now as CFS writes it. m.mu is held.
+func (m *Machine) cfsTime() string { return m.serviceTime("cfs").Format("2006-01-02T15:04:05Z") }
 
 // retryPolicy is how many failures a component gets; negative means any number.
-func (m *Machine) retryPolicy(c *cfsComponent) int {
-	if c.retries != nil {
-		return *c.retries
+func (m *Machine) retryPolicy(n *node) int {
+	if retries := n.cfs.given.retries; retries != nil {
+		return *retries
 	}
 	return m.cfs.option("default_batcher_retry_policy")
 }
 
 // cfsStatus computes configuration_status, as CFS does on every read: the worst
 // layer decides. m.mu is held.
-func (m *Machine) cfsStatus(c *cfsComponent) string {
-	if c.n != nil {
-		if f := m.has(c.n, "cfs_status_override"); f != nil {
-			return f.Value
-		}
+func (m *Machine) cfsStatus(n *node) string {
+	if f := m.has(n, "cfs_status_override"); f != nil {
+		return f.Value
 	}
-	config := m.cfs.configs[c.config]
-	if c.config == "" || config == nil {
-		if len(c.state) == 0 {
+	applied := n.cfs.applied()
+	config := m.cfs.configs[n.cfs.given.config]
+	if n.cfs.given.config == "" || config == nil {
+		if len(applied) == 0 {
 			return cfsUnconfigured
 		}
 		return cfsConfigured
 	}
-	policy := m.retryPolicy(c)
-	exhausted := policy >= 0 && c.errorCount >= policy
+	policy := m.retryPolicy(n)
+	exhausted := policy >= 0 && int(n.cfs.errorCount) >= policy
 	worst := slices.Index(cfsStatuses, cfsConfigured)
 	for _, layer := range config.Layers {
 		status := cfsPending
 		if layer.Commit == "" || layer.CloneURL == "" || layer.Playbook == "" {
 			status = cfsUnconfigured
 		}
-		for _, s := range c.state {
+		for _, s := range applied {
 			if status == cfsUnconfigured || s.CloneURL != layer.CloneURL || s.Playbook != layer.Playbook || s.Commit != layer.Commit {
 				continue
 			}
@@ -159,9 +182,8 @@ func (m *Machine) cfsStatus(c *cfsComponent) string {
 	return cfsStatuses[worst]
 }
 
-func (m *Machine) inCFS(c *cfsComponent) bool {
-	return c != nil && (c.n == nil || m.has(c.n, "cfs_missing") == nil)
-}
+// inCFS reports whether CFS knows the component, which may be nil. m.mu is held.
+func (m *Machine) inCFS(n *node) bool { return n != nil && m.has(n, "cfs_missing") == nil }
 
 // cfsComponentJSON is a component on the wire of v3.
 type cfsComponentJSON struct {
@@ -180,20 +202,21 @@ type cfsComponentJSON struct {
 var noTags = map[string]string{}
 
 // cfsJSON is the record of a component. m.mu is held.
-func (m *Machine) cfsJSON(c *cfsComponent, stateDetails, configDetails bool) cfsComponentJSON {
+func (m *Machine) cfsJSON(n *node, stateDetails, configDetails bool) cfsComponentJSON {
 	j := cfsComponentJSON{
-		ID: c.id, Config: c.config, ErrorCount: c.errorCount, RetryPolicy: c.retries, Enabled: c.enabled, Status: m.cfsStatus(c), Tags: c.tags,
+		ID: n.xname, Config: n.cfs.given.config, ErrorCount: int(n.cfs.errorCount), RetryPolicy: n.cfs.given.retries, Enabled: n.cfs.enabled,
+		Status: m.cfsStatus(n), Tags: n.cfs.given.tags,
 	}
 	if j.Tags == nil {
 		j.Tags = noTags
 	}
 	if stateDetails {
-		state := append([]cfsLayer{}, c.state...)
+		state := append([]cfsLayer{}, n.cfs.applied()...)
 		j.State = &state
 	}
 	if configDetails {
 		desired := []cfsLayer{}
-		if config := m.cfs.configs[c.config]; config != nil {
+		if config := m.cfs.configs[n.cfs.given.config]; config != nil {
 			for _, l := range config.Layers {
 				desired = append(desired, cfsLayer{CloneURL: l.CloneURL, Playbook: l.Playbook, Commit: l.Commit})
 			}
@@ -201,7 +224,7 @@ func (m *Machine) cfsJSON(c *cfsComponent, stateDetails, configDetails bool) cfs
 		j.DesiredState = &desired
 	}
 	if links, _ := m.cfs.options["include_ara_links"].(bool); links {
-		j.Logs = fmt.Sprintf("%v/hosts?name=%s", m.cfs.options["ara_ui_url"], c.id)
+		j.Logs = fmt.Sprintf("%v/hosts?name=%s", m.cfs.options["ara_ui_url"], n.xname)
 	}
 	return j
 }
@@ -209,10 +232,9 @@ func (m *Machine) cfsJSON(c *cfsComponent, stateDetails, configDetails bool) cfs
 // cfsBooted is the PATCH that a booting node sends for itself; it is false when
 // CFS does not know the node. m.mu is held.
 func (m *Machine) cfsBooted(n *node) bool {
-	c := m.cfs.byID[n.spec.Xname]
-	if !m.inCFS(c) {
+	if !m.inCFS(n) {
 		return false
 	}
-	m.cfsApply(c, &cfsChange{State: new([]cfsLayer{}), Enabled: yes})
+	m.cfsApply(n, &cfsChange{State: new([]cfsLayer{}), Enabled: yes})
 	return true
 }

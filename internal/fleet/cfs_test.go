@@ -143,7 +143,7 @@ func TestCFSv2Dialect(t *testing.T) {
 
 func TestCFSStatus(t *testing.T) {
 	m := newMachine(t, Config{Nodes: 1})
-	c := m.cfs.byID[x0]
+	c := m.byXname[x0]
 	full := m.sessionLayers("compute-24.7.0", "s")
 	m.cfs.configs["incomplete"] = &cfsConfig{Layers: []cfsConfigLayer{{CloneURL: "u", Playbook: "p"}}}
 	for _, tc := range []struct {
@@ -154,19 +154,19 @@ func TestCFSStatus(t *testing.T) {
 		want   string
 	}{
 		{"no configuration", "", nil, 0, "unconfigured"},
-		{"no configuration any more", "", full["applied"], 0, "configured"},
+		{"no configuration any more", "", *full["applied"], 0, "configured"},
 		{"a configuration that does not exist", "gone", nil, 0, "unconfigured"},
 		{"nothing applied", "compute-24.7.0", nil, 0, "pending"},
-		{"one layer of two", "compute-24.7.0", full["applied"][:1], 0, "pending"},
-		{"everything", "compute-24.7.0", full["applied"], 0, "configured"},
-		{"failed, may be tried again", "compute-24.7.0", full["failed"], 1, "pending"},
-		{"failed too often", "compute-24.7.0", full["failed"], 3, "failed"},
+		{"one layer of two", "compute-24.7.0", (*full["applied"])[:1], 0, "pending"},
+		{"everything", "compute-24.7.0", *full["applied"], 0, "configured"},
+		{"failed, may be tried again", "compute-24.7.0", *full["failed"], 1, "pending"},
+		{"failed too often", "compute-24.7.0", *full["failed"], 3, "failed"},
 		{"pending too often", "compute-24.7.0", nil, 3, "failed"},
-		{"incomplete", "compute-24.7.0", full["incomplete"], 0, "pending"},
-		{"layers of another configuration", "compute-24.11.0", full["applied"], 0, "pending"},
+		{"incomplete", "compute-24.7.0", *full["incomplete"], 0, "pending"},
+		{"layers of another configuration", "compute-24.11.0", *full["applied"], 0, "pending"},
 		{"a layer without a commit", "incomplete", nil, 0, "unconfigured"},
 	} {
-		c.config, c.state, c.errorCount = tc.config, tc.state, tc.errors
+		c.cfs.given, c.cfs.layers, c.cfs.errorCount = &cfsAssignment{config: tc.config}, &tc.state, int32(tc.errors)
 		if got := m.cfsStatus(c); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
 		}

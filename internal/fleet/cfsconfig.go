@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 )
@@ -50,8 +51,8 @@ func (m *Machine) cfsConfigPut(w http.ResponseWriter, r *http.Request) {
 			l.Commit = fmt.Sprintf("%040x", mix(uint64(len(l.Branch))^uint64(m.now())))
 		}
 	}
-	config := &cfsConfig{Name: name, LastUpdated: m.cfsTime(), Layers: body.Layers}
 	m.mu.Lock()
+	config := &cfsConfig{Name: name, LastUpdated: m.cfsTime(), Layers: body.Layers}
 	m.cfs.configs[name] = config
 	m.reconsiderAll(name)
 	m.mu.Unlock()
@@ -67,7 +68,7 @@ func (m *Machine) cfsConfigDelete(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, c := range m.cfs.list {
-		if c.config == name {
+		if c.cfs.given.config == name {
 			problemf(w, http.StatusBadRequest, "Configuration %s is referenced by the desired state of some components", name)
 			return
 		}
@@ -81,6 +82,17 @@ func (m *Machine) cfsOptions(w http.ResponseWriter, _ *http.Request) {
 	options := maps.Clone(m.cfs.options)
 	m.mu.Unlock()
 	writeJSON(w, http.StatusOK, options)
+}
+
+// leastOption is the smallest value of a numeric option.
+func leastOption(name string) float64 {
+	switch name {
+	case "default_batcher_retry_policy":
+		return -1 // any number of tries
+	case "batch_window":
+		return 0
+	}
+	return 1
 }
 
 func (m *Machine) cfsOptionsPatch(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +109,7 @@ func (m *Machine) cfsOptionsPatch(w http.ResponseWriter, r *http.Request) {
 			problemf(w, http.StatusBadRequest, "option '%s' is unknown or of another type", name)
 			return
 		}
-		if number, isNumber := v.(float64); isNumber && (number != float64(int(number)) || number < 1 && name != "default_batcher_retry_policy" && name != "batch_window") {
+		if number, isNumber := v.(float64); isNumber && (number != math.Trunc(number) || number > math.MaxInt32 || number < leastOption(name)) {
 			problemf(w, http.StatusBadRequest, "option '%s' is out of range", name)
 			return
 		}

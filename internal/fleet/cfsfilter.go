@@ -48,12 +48,12 @@ func parseCFSFilter(ids, status, config, tags string, enabled *bool) (*cfsFilter
 	return f, nil
 }
 
-func (m *Machine) cfsMatch(f *cfsFilter, c *cfsComponent) bool {
-	if f.ids != nil && !f.ids[c.id] || f.enabled != nil && *f.enabled != c.enabled || f.config != "" && f.config != c.config {
+func (m *Machine) cfsMatch(f *cfsFilter, c *node) bool {
+	if f.ids != nil && !f.ids[c.xname] || f.enabled != nil && *f.enabled != c.cfs.enabled || f.config != "" && f.config != c.cfs.given.config {
 		return false
 	}
 	for k, v := range f.tags {
-		if got, ok := c.tags[k]; !ok || got != v {
+		if got, ok := c.cfs.given.tags[k]; !ok || got != v {
 			return false
 		}
 	}
@@ -62,8 +62,8 @@ func (m *Machine) cfsMatch(f *cfsFilter, c *cfsComponent) bool {
 
 // cfsSelect returns the matching components behind an id, at most limit (0: all),
 // and whether there are more. m.mu is held.
-func (m *Machine) cfsSelect(f *cfsFilter, after string, limit int) (out []*cfsComponent, more bool) {
-	take := func(c *cfsComponent) bool {
+func (m *Machine) cfsSelect(f *cfsFilter, after string, limit int) (out []*node, more bool) {
+	take := func(c *node) bool {
 		if !m.cfsMatch(f, c) {
 			return true
 		}
@@ -76,7 +76,7 @@ func (m *Machine) cfsSelect(f *cfsFilter, after string, limit int) (out []*cfsCo
 	}
 	if f.ids != nil {
 		for _, id := range slices.Sorted(maps.Keys(f.ids)) {
-			if c := m.cfs.byID[id]; c != nil && id > after && !take(c) {
+			if c := m.cfsComponent(id); c != nil && id > after && !take(c) {
 				break
 			}
 		}
@@ -84,7 +84,7 @@ func (m *Machine) cfsSelect(f *cfsFilter, after string, limit int) (out []*cfsCo
 	}
 	start := 0
 	if after != "" {
-		i, found := slices.BinarySearchFunc(m.cfs.list, after, func(c *cfsComponent, id string) int { return strings.Compare(c.id, id) })
+		i, found := slices.BinarySearchFunc(m.cfs.list, after, func(c *node, id string) int { return strings.Compare(c.xname, id) })
 		if start = i; found {
 			start++
 		}

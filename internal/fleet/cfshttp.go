@@ -14,7 +14,7 @@ func (m *Machine) routeCFS(mux *http.ServeMux) {
 	v3 := func(pattern string, h http.HandlerFunc) {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" /cfs/v3"+path, func(w http.ResponseWriter, r *http.Request) {
-			if m.faultNow("cfs", "cfs_v2_only", r) != nil {
+			if m.faultNow("cfs", "cfs_v2_only", r, nil) != nil {
 				problem(w, http.StatusNotFound, "The requested URL was not found on the server.")
 				return
 			}
@@ -93,8 +93,8 @@ func (m *Machine) cfsGetAll(w http.ResponseWriter, r *http.Request) {
 	if next.Limit == 0 {
 		next.Limit = m.cfs.option("default_page_size")
 	}
-	if f := m.serviceFault("cfs", "page_size"); f != nil {
-		next.Limit = min(next.Limit, max(1, f.number))
+	if f := m.requestFault("cfs", "page_size", "", func(f *activeFault) bool { return f.number < next.Limit }); f != nil {
+		next.Limit = max(1, f.number)
 	}
 	loops := m.serviceFault("cfs", "page_loop") != nil
 	found, more := m.cfsSelect(f, next.AfterID, next.Limit)
@@ -128,7 +128,7 @@ func (m *Machine) cfsGet(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	m.withComponent(w, r, func(c *cfsComponent) {
+	m.withComponent(w, r, func(c *node) {
 		writeJSON(w, http.StatusOK, m.cfsJSON(c, state != nil && *state, config != nil && *config))
 	})
 }
@@ -138,7 +138,7 @@ func (m *Machine) cfsPatch(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	m.withComponent(w, r, func(c *cfsComponent) {
+	m.withComponent(w, r, func(c *node) {
 		m.cfsApply(c, p)
 		writeJSON(w, http.StatusOK, m.cfsJSON(c, true, false))
 	})

@@ -16,12 +16,14 @@ import (
 type cfsChange struct {
 	ID          *string
 	Config      *string
-	ErrorCount  *int
+	ErrorCount  *int32
 	RetryPolicy *int
 	Enabled     *bool
 	Tags        map[string]string
 	State       *[]cfsLayer
 	StateAppend *cfsLayer
+
+	made map[*cfsAssignment]*cfsAssignment // of the old ones
 }
 
 // cfsNames are the member names of a dialect, in the order of cfsChange.
@@ -98,25 +100,23 @@ func (names cfsNames) layers(raw json.RawMessage) (*[]cfsLayer, error) {
 
 // cfsApply changes a component. Giving it a configuration, or wiping its state,
 // forgives its failures. m.mu is held.
-func (m *Machine) cfsApply(c *cfsComponent, p *cfsChange) {
-	if p.Config != nil {
-		c.config = *p.Config
-	}
-	if p.RetryPolicy != nil {
-		c.retries = p.RetryPolicy
-	}
+func (m *Machine) cfsApply(n *node, p *cfsChange) {
+	c := &n.cfs
+	c.given = p.assignment(c.given)
 	if p.Enabled != nil {
 		c.enabled = *p.Enabled
 	}
 	if p.State != nil {
-		c.state = *p.State
+		if c.layers = p.State; len(*p.State) == 0 {
+			c.layers = nil
+		}
 	}
 	if p.StateAppend != nil {
 		l := *p.StateAppend
 		if l.LastUpdated == "" {
 			l.LastUpdated = m.cfsTime()
 		}
-		c.state = append(slices.Clip(c.state), l)
+		c.layers = new(append(slices.Clip(c.applied()), l))
 	}
 	switch {
 	case p.ErrorCount != nil:
@@ -124,19 +124,39 @@ func (m *Machine) cfsApply(c *cfsComponent, p *cfsChange) {
 	case p.Config != nil || p.State != nil && len(*p.State) == 0:
 		c.errorCount = 0
 	}
+	m.reconsider(n)
+}
+
+// assignment is what a component that had old is given by the change. Components that
+// shared theirs do so afterwards.
+func (p *cfsChange) assignment(old *cfsAssignment) *cfsAssignment {
+	if p.Config == nil && p.RetryPolicy == nil && len(p.Tags) == 0 {
+		return old
+	}
+	if p.made[old] != nil {
+		return p.made[old]
+	}
+	a := *old
+	if p.Config != nil {
+		a.config = *p.Config
+	}
+	if p.RetryPolicy != nil {
+		a.retries = p.RetryPolicy
+	}
 	if len(p.Tags) > 0 {
-		tags := maps.Clone(c.tags)
-		if tags == nil {
-			tags = map[string]string{}
-		}
+		a.tags = map[string]string{}
+		maps.Copy(a.tags, old.tags)
 		for k, v := range p.Tags {
-			if tags[k] = v; v == "" {
-				delete(tags, k)
+			if a.tags[k] = v; v == "" {
+				delete(a.tags, k)
 			}
 		}
-		c.tags = tags
 	}
-	m.reconsider(c)
+	if p.made == nil {
+		p.made = map[*cfsAssignment]*cfsAssignment{}
+	}
+	p.made[old] = &a
+	return &a
 }
 
 // cfsBulk is the object form of a bulk PATCH.
@@ -173,7 +193,7 @@ func (b cfsBulk) filter(configName string) (*cfsFilter, error) {
 
 // cfsBulkPatch applies a bulk PATCH in a dialect and returns the components that
 // were patched; on an error it has answered.
-func (m *Machine) cfsBulkPatch(w http.ResponseWriter, r *http.Request, names cfsNames, configName string) ([]*cfsComponent, bool) {
+func (m *Machine) cfsBulkPatch(w http.ResponseWriter, r *http.Request, names cfsNames, configName string) ([]*node, bool) {
 	var body json.RawMessage
 	if err := decode(r, &body); err != nil {
 		problemf(w, http.StatusBadRequest, "Request body is not valid JSON: %s", err)
@@ -215,7 +235,7 @@ func (m *Machine) cfsBulkPatch(w http.ResponseWriter, r *http.Request, names cfs
 }
 
 // cfsListPatch applies a list of patches, each with its own id: all or none.
-func (m *Machine) cfsListPatch(w http.ResponseWriter, body json.RawMessage, names cfsNames) ([]*cfsComponent, bool) {
+func (m *Machine) cfsListPatch(w http.ResponseWriter, body json.RawMessage, names cfsNames) ([]*node, bool) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(body, &list); err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
@@ -235,9 +255,9 @@ func (m *Machine) cfsListPatch(w http.ResponseWriter, body json.RawMessage, name
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found := make([]*cfsComponent, len(patches))
+	found := make([]*node, len(patches))
 	for i, p := range patches {
-		if found[i] = m.cfs.byID[*p.ID]; !m.inCFS(found[i]) {
+		if found[i] = m.cfsComponent(*p.ID); !m.inCFS(found[i]) {
 			problemf(w, http.StatusNotFound, "Component %s could not be found", *p.ID)
 			return nil, false
 		}
@@ -248,12 +268,8 @@ func (m *Machine) cfsListPatch(w http.ResponseWriter, body json.RawMessage, name
 	return found, true
 }
 
-func componentIDs(list []*cfsComponent) map[string][]string {
-	ids := make([]string, len(list))
-	for i, c := range list {
-		ids[i] = c.id
-	}
-	return map[string][]string{"component_ids": ids}
+func componentIDs(list []*node) map[string][]string {
+	return map[string][]string{"component_ids": xnamesOf(list)}
 }
 
 func (m *Machine) cfsPatchAll(w http.ResponseWriter, r *http.Request) {
@@ -284,7 +300,7 @@ func (m *Machine) cfsPutAll(w http.ResponseWriter, r *http.Request) {
 	}
 	about(w, len(patches))
 	m.mu.Lock()
-	found := make([]*cfsComponent, len(patches))
+	found := make([]*node, len(patches))
 	for i, p := range patches {
 		found[i] = m.cfsReplace(*p.ID, p)
 	}
@@ -293,25 +309,25 @@ func (m *Machine) cfsPutAll(w http.ResponseWriter, r *http.Request) {
 }
 
 // cfsReplace makes a component as new, with what the change says. m.mu is held.
-func (m *Machine) cfsReplace(id string, p *cfsChange) *cfsComponent {
-	c := m.cfs.byID[id]
-	if c == nil {
-		c = &cfsComponent{id: id, n: m.byXname[id]}
-		m.cfs.byID[id] = c
-		i, _ := slices.BinarySearchFunc(m.cfs.list, id, func(c *cfsComponent, id string) int { return strings.Compare(c.id, id) })
-		m.cfs.list = slices.Insert(m.cfs.list, i, c)
+func (m *Machine) cfsReplace(id string, p *cfsChange) *node {
+	n := m.cfsComponent(id)
+	if n == nil {
+		n = stranger(id)
+		m.cfs.strangers[id] = n
+		i, _ := slices.BinarySearchFunc(m.cfs.list, id, func(n *node, id string) int { return strings.Compare(n.xname, id) })
+		m.cfs.list = slices.Insert(m.cfs.list, i, n)
 	}
-	c.config, c.errorCount, c.retries, c.enabled, c.tags, c.state = "", 0, nil, true, nil, nil
-	m.cfsApply(c, p)
-	return c
+	n.cfs.given, n.cfs.layers, n.cfs.errorCount, n.cfs.enabled = &nothingGiven, nil, 0, true
+	m.cfsApply(n, p)
+	return n
 }
 
 // withComponent finds the component of the path and holds the lock meanwhile.
-func (m *Machine) withComponent(w http.ResponseWriter, r *http.Request, h func(*cfsComponent)) {
+func (m *Machine) withComponent(w http.ResponseWriter, r *http.Request, h func(*node)) {
 	about(w, 1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := m.cfs.byID[r.PathValue("id")]
+	c := m.cfsComponent(r.PathValue("id"))
 	if !m.inCFS(c) {
 		problemf(w, http.StatusNotFound, "Component %s could not be found", r.PathValue("id"))
 		return

@@ -53,9 +53,9 @@ func layersV2(list []cfsLayer) []cfsLayerV2 {
 }
 
 // cfsJSONv2 is the v2 record of a component. m.mu is held.
-func (m *Machine) cfsJSONv2(c *cfsComponent, configDetails bool) cfsComponentV2 {
+func (m *Machine) cfsJSONv2(c *node, configDetails bool) cfsComponentV2 {
 	v3 := m.cfsJSON(c, false, configDetails)
-	j := cfsComponentV2{v3.ID, v3.Config, v3.ErrorCount, v3.RetryPolicy, v3.Enabled, v3.Status, v3.Tags, layersV2(c.state), nil}
+	j := cfsComponentV2{v3.ID, v3.Config, v3.ErrorCount, v3.RetryPolicy, v3.Enabled, v3.Status, v3.Tags, layersV2(c.cfs.applied()), nil}
 	if v3.DesiredState != nil {
 		desired := layersV2(*v3.DesiredState)
 		j.DesiredState = &desired
@@ -80,14 +80,14 @@ func (m *Machine) routeCFSv2(mux *http.ServeMux) {
 		writeJSON(w, http.StatusOK, list)
 	})
 	mux.HandleFunc("GET /cfs/v2/components/{id}", func(w http.ResponseWriter, r *http.Request) {
-		m.withComponent(w, r, func(c *cfsComponent) { writeJSON(w, http.StatusOK, m.cfsJSONv2(c, false)) })
+		m.withComponent(w, r, func(c *node) { writeJSON(w, http.StatusOK, m.cfsJSONv2(c, false)) })
 	})
 	mux.HandleFunc("PATCH /cfs/v2/components/{id}", func(w http.ResponseWriter, r *http.Request) {
 		p, ok := cfsBody(w, r, cfsV2)
 		if !ok {
 			return
 		}
-		m.withComponent(w, r, func(c *cfsComponent) {
+		m.withComponent(w, r, func(c *node) {
 			m.cfsApply(c, p)
 			writeJSON(w, http.StatusOK, m.cfsJSONv2(c, false))
 		})

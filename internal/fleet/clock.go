@@ -90,8 +90,7 @@ func (m *Machine) advance(ctx context.Context, d time.Duration, untilIdle bool) 
 		}
 		next := m.agenda.pop()
 		m.elapsed.Store(int64(max(m.now(), next.at)))
-		next.fn()
-		m.count.events++
+		m.happen(next)
 	}
 }
 
@@ -125,7 +124,7 @@ func (m *Machine) controlAdvance(w http.ResponseWriter, r *http.Request) {
 		Advance   string `json:"advance"`
 		UntilIdle bool   `json:"until_idle"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := decodeControl(r, &body); err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}

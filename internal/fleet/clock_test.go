@@ -202,7 +202,7 @@ func eventLog(m *Machine) []string {
 		log = append(log, entry{c.Time, fmt.Sprintln(c.Service, c.Method, c.Path, c.Items, c.Status)})
 	}
 	for _, s := range m.cfs.sessions {
-		log = append(log, entry{m.time(), fmt.Sprintln(s.Name, s.Config, s.Succeed, s.IDs)})
+		log = append(log, entry{m.time(), fmt.Sprintln(s.Name, s.Config, s.Succeed, xnamesOf(s.members))})
 	}
 	slices.SortStableFunc(log, func(a, b entry) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.text, b.text)) })
 	out := make([]string, len(log))

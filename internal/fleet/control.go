@@ -78,9 +78,9 @@ type NodeSummary struct {
 
 func power(n *node) string {
 	if n.power {
-		return powerOn
+		return powerOn.String()
 	}
-	return powerOff
+	return powerOff.String()
 }
 
 // Nodes lists all nodes by xname.
@@ -90,7 +90,7 @@ func (m *Machine) Nodes() []NodeSummary {
 	list := make([]NodeSummary, len(m.nodes))
 	for i := range m.nodes {
 		n := &m.nodes[i]
-		list[i] = NodeSummary{n.spec.Xname, n.role, n.phase.String(), power(n), n.reported}
+		list[i] = NodeSummary{n.xname, n.traits.Value().role, n.phase.String(), power(n), n.reported}
 	}
 	return list
 }
@@ -108,10 +108,10 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 	if n == nil {
 		return NodeState{}, false
 	}
-	spent := m.spentBetween(n, from, to)
+	spent, t := m.spentBetween(n, from, to), n.traits.Value()
 	s := NodeState{
-		Xname: n.spec.Xname, NID: n.nid, Role: n.role, SubRole: n.subRole, Aliases: n.spec.Aliases, MAC: macOf(n), Phase: n.phase.String(), Power: power(n),
-		PCSPower: n.cached.power, HSMState: n.state, Boots: n.boots, Cmdline: n.cmdline(), Reported: n.reported,
+		Xname: n.xname, NID: int(n.nid), Role: t.role, SubRole: t.subRole, Aliases: m.aliases[n], MAC: macOf(n), Phase: n.phase.String(), Power: power(n),
+		PCSPower: n.cached.power.String(), HSMState: n.state.String(), Boots: n.boots, Cmdline: n.cmdline(), Reported: n.reported,
 		Commands: map[string]int{}, Requests: map[string]int{},
 		Hardware: HardwareTime{spent.Node.Seconds(), spent.PCS.Seconds(), spent.CFS.Seconds(), spent.Total.Seconds()},
 	}
@@ -119,9 +119,7 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 		s.Kernel, s.Initrd = n.loaded.kernel, n.loaded.initrd
 		s.Token, _ = n.kernelLine().Value(reporter.ParamToken)
 	}
-	if c := m.cfs.byID[n.spec.Xname]; c != nil {
-		s.Config, s.CFS = c.config, m.cfsStatus(c)
-	}
+	s.Config, s.CFS = n.cfs.given.config, m.cfsStatus(n)
 	for op, times := range n.commands {
 		if times > 0 {
 			s.Commands[redfish(op).String()] = int(times)
@@ -133,9 +131,10 @@ func (m *Machine) nodeState(xname string, from, to time.Time) (NodeState, bool) 
 		}
 	}
 	for _, h := range n.history {
-		s.History = append(s.History, Moment{m.epoch.Add(h.at).UTC(), h.phase.String(), h.note})
+		at := m.steps.at(h.step)
+		s.History = append(s.History, Moment{m.epoch.Add(h.at()).UTC(), at.phase.String(), at.note})
 	}
-	for _, a := range n.faults {
+	for _, a := range m.nodeFaults[n] {
 		s.Faults = append(s.Faults, a.Kind)
 	}
 	return s, true
@@ -176,7 +175,12 @@ func (m *Machine) routeControl(mux *http.ServeMux) {
 	mux.HandleFunc("GET /_sim/nodes/{xname}", m.controlNode)
 	mux.HandleFunc("GET /_sim/nodes/{xname}/token", m.controlToken)
 	mux.HandleFunc("GET /_sim/calls", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, m.Calls(r.URL.Query().Get("service")))
+		service := r.URL.Query().Get("service")
+		if service != "" && !slices.Contains(faultTargets(), service) {
+			problemf(w, http.StatusBadRequest, "service %q, want one of %s", service, strings.Join(faultTargets(), ", "))
+			return
+		}
+		writeJSON(w, http.StatusOK, m.Calls(service))
 	})
 	mux.HandleFunc("GET /_sim/metrics", m.controlMetrics)
 	mux.HandleFunc("GET /_sim/clock", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Clock()) })
@@ -218,7 +222,7 @@ func (m *Machine) controlNode(w http.ResponseWriter, r *http.Request) {
 	}
 	s, ok := m.nodeState(r.PathValue("xname"), window[0], window[1])
 	if !ok {
-		problemf(w, http.StatusNotFound, "no node %q", r.PathValue("xname"))
+		problem(w, http.StatusNotFound, m.noNode(r.PathValue("xname")).Error())
 		return
 	}
 	writeJSON(w, http.StatusOK, s)
@@ -227,7 +231,7 @@ func (m *Machine) controlNode(w http.ResponseWriter, r *http.Request) {
 // controlInject is POST /_sim/faults with a [Fault].
 func (m *Machine) controlInject(w http.ResponseWriter, r *http.Request) {
 	var f Fault
-	if err := decode(r, &f); err != nil {
+	if err := decode(r, &f); err != nil { // strict by itself
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -243,10 +247,10 @@ func (m *Machine) controlInject(w http.ResponseWriter, r *http.Request) {
 // controlTenant creates or replaces a tenant: {"xnames":[…],"deploying":false}.
 func (m *Machine) controlTenant(w http.ResponseWriter, r *http.Request) {
 	var body struct {
-		Xnames    []string
-		Deploying bool
+		Xnames    []string `json:"xnames"`
+		Deploying bool     `json:"deploying"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := decodeControl(r, &body); err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -254,7 +258,7 @@ func (m *Machine) controlTenant(w http.ResponseWriter, r *http.Request) {
 	defer m.mu.Unlock()
 	for _, x := range body.Xnames {
 		if m.byXname[x] == nil {
-			problemf(w, http.StatusBadRequest, "no node %q", x)
+			problem(w, http.StatusBadRequest, m.noNode(x).Error())
 			return
 		}
 	}

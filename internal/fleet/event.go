@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -10,8 +11,21 @@ import (
 type event struct {
 	at     time.Duration // since the start of the machine
 	seq    uint64
+	n      *node  // whose life it belongs to; nil: nobody's
+	life   uint32 // of that node: in another one the event is void
 	steady bool   // nobody waits for it: it goes on for ever, or only ends something
-	fn     func() // runs with the machine locked
+	do     action // runs with the machine locked
+}
+
+// action is what happens to a node, or to nobody in particular.
+type action func(m *Machine, n *node)
+
+// happen lets the event happen. m.mu is held.
+func (m *Machine) happen(e event) {
+	m.count.events++
+	if e.n == nil || e.n.life == e.life {
+		e.do(m, e.n)
+	}
 }
 
 // agenda is a min-heap of events. One goroutine drains it for the whole machine,
@@ -27,12 +41,13 @@ func (e event) before(o event) bool {
 }
 
 // push adds an event and reports whether it is now the next one.
-func (a *agenda) push(at time.Duration, steady bool, fn func()) bool {
+func (a *agenda) push(e event) bool {
 	a.seq++
-	if !steady {
+	e.seq = a.seq
+	if !e.steady {
 		a.busy++
 	}
-	a.events = append(a.events, event{at, a.seq, steady, fn})
+	a.events = append(a.events, e)
 	i := len(a.events) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
@@ -54,6 +69,9 @@ func (a *agenda) pop() event {
 	a.events[0] = a.events[last]
 	a.events[last] = event{}
 	a.events = a.events[:last]
+	if cap(a.events) > 1024 && last < cap(a.events)/4 {
+		a.events = slices.Clip(slices.Clone(a.events)) // a rush is over
+	}
 	for i := 0; ; {
 		least := i
 		for c := 2*i + 1; c <= 2*i+2 && c < last; c++ {
@@ -84,14 +102,18 @@ func (m *Machine) pause(d, floor time.Duration) time.Duration {
 }
 
 // at schedules fn at a time since the start of the machine. m.mu is held.
-func (m *Machine) at(t time.Duration, fn func()) { m.schedule(t, false, fn) }
+func (m *Machine) at(t time.Duration, fn func()) {
+	m.schedule(event{at: t, do: func(*Machine, *node) { fn() }})
+}
 
 // steadily is at for what does not count as work: it repeats for ever, or is the
 // edge of a fault. m.mu is held.
-func (m *Machine) steadily(t time.Duration, fn func()) { m.schedule(t, true, fn) }
+func (m *Machine) steadily(t time.Duration, fn func()) {
+	m.schedule(event{at: t, steady: true, do: func(*Machine, *node) { fn() }})
+}
 
-func (m *Machine) schedule(t time.Duration, steady bool, fn func()) {
-	if m.agenda.push(t, steady, fn) {
+func (m *Machine) schedule(e event) {
+	if m.agenda.push(e) {
 		select {
 		case m.wake <- struct{}{}:
 		default:
@@ -102,15 +124,10 @@ func (m *Machine) schedule(t time.Duration, steady bool, fn func()) {
 // after schedules fn after a duration of the wall clock. m.mu is held.
 func (m *Machine) after(d time.Duration, fn func()) { m.at(m.now()+d, fn) }
 
-// afterNode schedules fn unless n loses the life it has now (its power, its
+// afterNode schedules do unless n loses the life it has now (its power, its
 // operating system) before. m.mu is held.
-func (m *Machine) afterNode(n *node, d time.Duration, fn func()) {
-	life := n.life
-	m.after(d, func() {
-		if n.life == life {
-			fn()
-		}
-	})
+func (m *Machine) afterNode(n *node, d time.Duration, do action) {
+	m.schedule(event{at: m.now() + d, n: n, life: n.life, do: do})
 }
 
 // loop runs events as they fall due, until ctx ends. On a manual clock it is
@@ -145,8 +162,7 @@ func (m *Machine) runDue() time.Duration {
 		if wait := m.agenda.events[0].at - m.now(); wait > 0 {
 			return wait
 		}
-		m.agenda.pop().fn()
-		m.count.events++
+		m.happen(m.agenda.pop())
 	}
 	return 0
 }

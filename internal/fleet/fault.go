@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +29,8 @@ type Fault struct {
 	Fraction    float64       // of all nodes, 0 to 1
 	Service     string        // hsm, pcs, capmc, cfs, bss, ims, s3 or tapms; gateway or auth
 	Methods     []string      // of requests to a service; none means all
-	Probability float64       // of taking effect each time; 0 means always
-	Count       int           // times it takes effect, per node or service; 0 means no limit
+	Probability float64       // of taking effect each time, or each boot of a node where it lasts; 0 means always
+	Count       int           // times it takes effect, per node or service; 0 means no limit; not for what lasts
 	After       time.Duration // until it starts
 	For         time.Duration // that it lasts; 0 means until cleared
 	Value       string        // depends on the kind
@@ -65,7 +66,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	var j faultJSON
-	if err := json.Unmarshal(data, &j); err != nil {
+	if err := unmarshalStrict(data, &j); err != nil {
 		return err
 	}
 	*f = Fault{ID: j.ID, Kind: j.Kind, Nodes: j.Nodes, Fraction: j.Fraction, Service: j.Service, Methods: j.Methods, Probability: j.Probability, Count: j.Count, Value: j.Value}
@@ -96,11 +97,14 @@ func faultTargets() []string { return append(Services(), gateway, keycloak) }
 type activeFault struct {
 	Fault
 	duration, upTo time.Duration // Value, where it is a duration or a span
-	number         int           // Value, where it is a number
+	number         int           // Value, where it is a number, or begins with one
+	status         int           // of the answer, where Value has one
 	targets        []*node
 	delay          time.Duration        // until it starts: After, and what the kind adds to it
 	from, to       time.Duration        // of the machine's wall clock; to 0 is for ever
 	used           map[*node]int        // times it took effect; nil key for a service
+	tried          map[*node]int        // times that its probability decided about a node
+	requests       int                  // that auth_401 has seen
 	seen           map[string]time.Time // tokens without a date, and when they were first used
 }
 
@@ -110,6 +114,7 @@ func (f *activeFault) check() error {
 	if !ok {
 		return unknownKind(f.Kind)
 	}
+	ofNodes := len(f.Nodes) > 0 || f.Fraction > 0
 	f.Value = cmp.Or(f.Value, k.deflt)
 	if k.oneOf != nil {
 		f.Value = cmp.Or(f.Value, k.oneOf[0])
@@ -133,9 +138,22 @@ func (f *activeFault) check() error {
 		if err != nil || f.duration < 0 || f.upTo < f.duration {
 			return fmt.Errorf("fault %s: value %q, want a duration such as 90s", f.Kind, f.Value)
 		}
+	case k.value == offset:
+		if f.duration, err = time.ParseDuration(f.Value); err != nil {
+			return fmt.Errorf("fault %s: value %q, want a duration such as 90s or -5m", f.Kind, f.Value)
+		}
 	case k.value == number:
 		if f.number, err = strconv.Atoi(f.Value); err != nil || f.number < 0 {
 			return fmt.Errorf("fault %s: value %q, want a whole number from 0", f.Kind, f.Value)
+		}
+	case k.value == secondsStatus:
+		seconds, status, both := strings.Cut(f.Value, "/")
+		f.status = http.StatusServiceUnavailable
+		if f.number, err = strconv.Atoi(seconds); err == nil && both {
+			f.status, err = strconv.Atoi(status)
+		}
+		if err != nil || f.number < 0 || f.status < 400 || f.status > 599 {
+			return fmt.Errorf("fault %s: value %q, want seconds such as 5, or seconds and a status from 400 to 599 such as 5/429", f.Kind, f.Value)
 		}
 	}
 	switch {
@@ -149,8 +167,12 @@ func (f *activeFault) check() error {
 		return fmt.Errorf("fault %s: give nodes or a fraction, not both", f.Kind)
 	case k.service == "" && f.Service != "":
 		return fmt.Errorf("fault %s is about nodes, not about service %q", f.Kind, f.Service)
-	case k.service != "" && (len(f.Nodes) > 0 || f.Fraction > 0):
+	case k.service != "" && ofNodes && !k.nodes:
 		return fmt.Errorf("fault %s is about a service, not about nodes", f.Kind)
+	case k.lasts && f.Count > 0:
+		return fmt.Errorf("fault %s lasts: it takes no count; after and for bound it in time", f.Kind)
+	case k.lasts && k.service != "" && f.Probability > 0:
+		return fmt.Errorf("fault %s lasts: it takes no probability; after and for bound it in time", f.Kind)
 	case k.service == "any" && f.Service != "" && !slices.Contains(faultTargets(), f.Service):
 		return fmt.Errorf("fault %s: service %q, want one of %s", f.Kind, f.Service, strings.Join(faultTargets(), ", "))
 	case f.Service == gateway && slices.Contains(bodyFaults, f.Kind):
@@ -191,7 +213,7 @@ var ErrNoFault = errors.New("no such fault")
 // value that does not fit, and an id that is taken.
 func (m *Machine) Inject(f Fault) (string, error) {
 	f.Methods = slices.Clone(f.Methods)
-	a := &activeFault{Fault: f, used: map[*node]int{}, seen: map[string]time.Time{}}
+	a := &activeFault{Fault: f, used: map[*node]int{}, tried: map[*node]int{}, seen: map[string]time.Time{}}
 	if err := a.check(); err != nil {
 		return "", err
 	}
@@ -204,7 +226,7 @@ func (m *Machine) Inject(f Fault) (string, error) {
 	if slices.ContainsFunc(m.faults, func(o *activeFault) bool { return o.ID == a.ID }) {
 		return "", fmt.Errorf("fault id %q is taken", a.ID)
 	}
-	if faultKinds[a.Kind].service == "" {
+	if faultKinds[a.Kind].service == "" || len(a.Nodes) > 0 || a.Fraction > 0 {
 		if err := m.aim(a); err != nil {
 			return "", err
 		}
@@ -219,7 +241,8 @@ func (m *Machine) Inject(f Fault) (string, error) {
 	}
 	m.faults = append(m.faults, a)
 	for _, n := range a.targets {
-		n.faults = append(n.faults, a)
+		m.nodeFaults[n] = append(m.nodeFaults[n], a)
+		n.faulty = true
 	}
 	if a.delay > 0 {
 		m.steadily(a.from, func() { m.begin(a) })
@@ -239,7 +262,7 @@ func (m *Machine) aim(a *activeFault) error {
 		for _, x := range a.Nodes {
 			n := m.byXname[canonical(x)]
 			if n == nil {
-				return fmt.Errorf("fault %s: no node %q", a.Kind, x)
+				return fmt.Errorf("fault %s: %w", a.Kind, m.noNode(x))
 			}
 			if !slices.Contains(a.targets, n) {
 				a.targets = append(a.targets, n)
@@ -252,7 +275,7 @@ func (m *Machine) aim(a *activeFault) error {
 	}
 	if a.Fraction > 0 {
 		rank := func(n *node) uint64 {
-			x := m.seed ^ n.hash
+			x := m.seed ^ n.hash()
 			for i := range len(a.Kind) {
 				x = mix(x ^ uint64(a.Kind[i]))
 			}
@@ -293,19 +316,21 @@ func (m *Machine) flap(a *activeFault) {
 // strike lets a node lose power, or crash, after a time with the mean that the
 // fault says, again and again.
 func (m *Machine) strike(a *activeFault, n *node) {
-	u := m.chance(n, a.ID+strconv.Itoa(a.used[n])+a.Kind)
+	u := m.chance(n, a.ID+strconv.Itoa(max(a.used[n], a.tried[n]))+a.Kind)
 	wait := time.Duration(-math.Log(1-u) * float64(a.duration))
 	m.steadily(m.now()+m.pause(wait, retryFloor), func() {
 		if !slices.Contains(m.faults, a) || a.Count > 0 && a.used[n] >= a.Count {
 			return
 		}
-		a.used[n]++
-		switch {
-		case a.Kind == "random_power_loss" && n.power:
-			n.restart = false
-			m.down(n, "power lost")
-		case a.Kind == "random_crash" && n.osUp():
-			m.crash(n)
+		if m.rolled(a, n) {
+			a.used[n]++
+			switch {
+			case a.Kind == "random_power_loss" && n.power:
+				n.restart = false
+				m.down(n, "power lost")
+			case a.Kind == "random_crash" && n.osUp():
+				m.crash(n)
+			}
 		}
 		m.strike(a, n)
 	})
@@ -327,7 +352,7 @@ func (m *Machine) Refusing(service string) (refusing bool, changed <-chan struct
 // faultEdge lets PCS look again at nodes whose fault came or went. m.mu is held.
 func (m *Machine) faultEdge(a *activeFault) {
 	for _, n := range a.targets {
-		m.dirty(n)
+		m.dirty(n, false)
 	}
 	close(m.faultsChanged)
 	m.faultsChanged = make(chan struct{})
@@ -337,7 +362,7 @@ func (m *Machine) faultEdge(a *activeFault) {
 	}
 	if strings.HasPrefix(a.Kind, "cfs_") {
 		for _, n := range a.targets {
-			m.reconsider(m.cfs.byID[n.spec.Xname])
+			m.reconsider(n)
 		}
 	}
 }
@@ -349,7 +374,11 @@ func (m *Machine) Clear(id string) error {
 	defer m.mu.Unlock()
 	i := slices.IndexFunc(m.faults, func(a *activeFault) bool { return a.ID == id })
 	if i < 0 {
-		return fmt.Errorf("%w: %q", ErrNoFault, id)
+		var ids []string
+		for _, a := range m.faults {
+			ids = append(ids, a.ID)
+		}
+		return fmt.Errorf("%w: %q; there are %s", ErrNoFault, id, cmp.Or(strings.Join(ids, ", "), "none"))
 	}
 	m.remove(m.faults[i])
 	return nil
@@ -359,7 +388,10 @@ func (m *Machine) remove(a *activeFault) {
 	same := func(o *activeFault) bool { return o == a }
 	m.faults = slices.DeleteFunc(m.faults, same)
 	for _, n := range a.targets {
-		n.faults = slices.DeleteFunc(n.faults, same)
+		m.nodeFaults[n] = slices.DeleteFunc(m.nodeFaults[n], same)
+		if n.faulty = len(m.nodeFaults[n]) > 0; !n.faulty {
+			delete(m.nodeFaults, n)
+		}
 	}
 	m.faultEdge(a)
 }
@@ -378,58 +410,94 @@ func (m *Machine) Faults() []Fault {
 // active reports whether the time of the fault has come.
 func (m *Machine) active(a *activeFault) bool { return a.delay == 0 || m.now() >= a.from }
 
-// has returns the fault of that kind which a node has now: one that is a lasting
-// property. Its probability is decided once per boot of the node. m.mu is held.
+// has returns the fault of that kind which a node has now: one that lasts. Its
+// probability is decided once per boot of the node. m.mu is held.
 func (m *Machine) has(n *node, kind string) *activeFault {
-	for _, a := range n.faults {
-		if a.Kind != kind || !m.active(a) || a.Count > 0 && a.used[n] >= a.Count {
-			continue
-		}
-		if a.Probability == 0 || m.chance(n, a.ID) < a.Probability {
+	if !n.faulty {
+		return nil
+	}
+	for _, a := range m.nodeFaults[n] {
+		if a.Kind == kind && m.active(a) && !a.spent(n) && (a.Probability == 0 || m.chance(n, a.ID) < a.Probability) {
 			return a
 		}
 	}
 	return nil
 }
 
-// use is has for something that happens: each use counts. m.mu is held.
+// use is has for something that happens: probability decides about each time, and each
+// time it happens counts. m.mu is held.
 func (m *Machine) use(n *node, kind string) *activeFault {
-	a := m.has(n, kind)
-	if a != nil {
-		a.used[n]++
-	}
-	return a
+	return m.useIf(n, kind, func(*activeFault) bool { return true })
 }
 
 // hit is use for one variant of a fault. m.mu is held.
 func (m *Machine) hit(n *node, kind, value string) bool {
-	if a := m.has(n, kind); a == nil || a.Value != value {
-		return false
+	return m.useIf(n, kind, func(a *activeFault) bool { return a.Value == value }) != nil
+}
+
+func (m *Machine) useIf(n *node, kind string, fits func(*activeFault) bool) *activeFault {
+	if !n.faulty {
+		return nil
 	}
-	return m.use(n, kind) != nil
+	for _, a := range m.nodeFaults[n] {
+		if a.Kind == kind && m.active(a) && !a.spent(n) && fits(a) && m.rolled(a, n) {
+			a.used[n]++
+			return a
+		}
+	}
+	return nil
+}
+
+// spent reports whether the fault has had all its effects on a node; nil is a service.
+func (f *activeFault) spent(n *node) bool { return f.Count > 0 && f.used[n] >= f.Count }
+
+// rolled lets the probability of a fault decide about one time. m.mu is held.
+func (m *Machine) rolled(a *activeFault, n *node) bool {
+	switch {
+	case a.Probability == 0:
+		return true
+	case n == nil:
+		return m.rand.Float64() < a.Probability
+	}
+	a.tried[n]++
+	return m.chance(n, a.ID+" "+strconv.Itoa(a.tried[n])) < a.Probability
 }
 
 // serviceFault returns the fault of that kind that a service shows to this
 // request. m.mu is held.
 func (m *Machine) serviceFault(service, kind string) *activeFault {
-	return m.requestFault(service, kind, "")
+	return m.requestFault(service, kind, "", nil)
 }
 
-// requestFault is serviceFault for a request of that method. m.mu is held.
-func (m *Machine) requestFault(service, kind, method string) *activeFault {
+// requestFault is serviceFault for a request of that method, if the fault has anything
+// to do with it: only then does it count. No fits is yes. m.mu is held.
+func (m *Machine) requestFault(service, kind, method string, fits func(*activeFault) bool) *activeFault {
 	if !m.faultsOf[kind] {
 		return nil
 	}
 	for _, a := range m.faults {
-		if a.Kind != kind || !a.isAbout(service, method) || !m.active(a) || a.Count > 0 && a.used[nil] >= a.Count {
+		if a.Kind != kind || !a.isAbout(service, method) || !m.active(a) || a.spent(nil) || fits != nil && !fits(a) {
 			continue
 		}
-		perItem := kind == "drop_items" || kind == "dup_items"
-		if a.Probability > 0 && !perItem && m.rand.Float64() >= a.Probability {
+		if perItem := kind == "drop_items" || kind == "dup_items"; !perItem && !m.rolled(a, nil) {
 			continue
 		}
 		a.used[nil]++
 		return a
+	}
+	return nil
+}
+
+// lasting returns the fault of that kind, one that is a lasting property of a service.
+// m.mu is held.
+func (m *Machine) lasting(kind string) *activeFault {
+	if !m.faultsOf[kind] {
+		return nil
+	}
+	for _, a := range slices.Backward(m.faults) { // the latest counts
+		if a.Kind == kind && m.active(a) {
+			return a
+		}
 	}
 	return nil
 }
@@ -445,18 +513,57 @@ func (f *activeFault) isAbout(service, method string) bool {
 // m.mu is held.
 func (m *Machine) serviceUp(service string) bool { return m.serviceFault(service, "outage") == nil }
 
-// imageDeleted reports whether a URL or an id belongs to an image that is gone.
-// m.mu is held.
-func (m *Machine) imageDeleted(ref string) bool {
+// imageDeleted reports whether a URL or an id belongs to an image that is gone: for a
+// node, or for a request if that is nil. m.mu is held.
+func (m *Machine) imageDeleted(n *node, ref string) bool {
+	if !m.faultsOf["image_deleted"] {
+		return false
+	}
 	for _, a := range m.faults {
-		if a.Kind != "image_deleted" || !m.active(a) {
+		ofNode := a.targets != nil
+		if a.Kind != "image_deleted" || !m.active(a) || ofNode && (n == nil || !slices.Contains(a.targets, n)) {
 			continue
 		}
-		for _, img := range m.ims.images {
-			if strings.Contains(ref, img.ID) && (a.Value == "" || a.Value == img.ID || a.Value == img.Name) {
-				return true
-			}
+		who := n
+		if !ofNode {
+			who = nil
+		}
+		if !a.spent(who) && m.isImage(ref, a.Value) && m.rolled(a, who) {
+			a.used[who]++
+			return true
 		}
 	}
 	return false
+}
+
+// isImage reports whether a URL or an id belongs to the image of this id or name, or
+// to any when that is empty. m.mu is held.
+func (m *Machine) isImage(ref, image string) bool {
+	for _, img := range m.ims.images {
+		if strings.Contains(ref, img.ID) && (image == "" || image == img.ID || image == img.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// serviceTime is what the clock of a service shows. m.mu is held.
+func (m *Machine) serviceTime(service string) time.Time { return m.time().Add(m.skew(service)) }
+
+// skew is by how much the clock of a service is wrong. m.mu is held.
+func (m *Machine) skew(service string) time.Duration {
+	if !m.faultsOf["clock_skew"] {
+		return 0
+	}
+	for _, a := range slices.Backward(m.faults) {
+		if a.Kind == "clock_skew" && a.isAbout(service, "") && m.active(a) {
+			return a.duration
+		}
+	}
+	return 0
+}
+
+// noNode says which nodes there are instead.
+func (m *Machine) noNode(xname string) error {
+	return fmt.Errorf("no node %q; the machine has %d, from %s to %s", xname, len(m.nodes), m.nodes[0].xname, m.nodes[len(m.nodes)-1].xname)
 }

@@ -71,7 +71,7 @@ func TestNodeFaults(t *testing.T) {
 				want(t, m, "PATCH", "/cfs/v3/components", `{"patch":{"desired_config":"compute-24.7.0"},"filters":{}}`, 200, nil)
 				want(t, m, "PATCH", "/cfs/v3/components", `[{"id":"`+x1+`","desired_config":"compute-24.7.0","enabled":false}]`, 200, nil)
 				m.mu.Lock()
-				m.cfs.byID[x0].config, m.cfs.byID[x0].enabled = "compute-24.7.0", false // whatever CFS says about it
+				m.byXname[x0].cfs.given, m.byXname[x0].cfs.enabled = &cfsAssignment{config: "compute-24.7.0"}, false // whatever CFS says about it
 				m.mu.Unlock()
 				putBoot(t, m, "Compute", "quiet")
 				transit(t, m, "On", x0, x1)
@@ -410,7 +410,7 @@ func TestPartialWrite(t *testing.T) {
 	if h.Get("BSS-Referral-Token") != "" {
 		t.Error("a failed write answers a token")
 	}
-	if a, b := m.bss.hosts[x0], m.bss.hosts[x1]; a.params != "new" || a.token == "" || b.token != old {
+	if a, b := m.byXname[x0].boot, m.byXname[x1].boot; a.params != "new" || a.token == "" || b.token != old {
 		t.Errorf("entries %+v %+v", a, b)
 	}
 	if _, err := m.Inject(Fault{Kind: "no_referral_token"}); err != nil {

@@ -1,10 +1,13 @@
 package fleet
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,6 +18,11 @@ func (m *Machine) answer(service string, h http.Handler, a *answer, w http.Respo
 		h.ServeHTTP(a, r)
 		return
 	}
+	m.mu.Lock()
+	if m.skew(service) != 0 {
+		a.header.Set("Date", m.serviceTime(service).Format(http.TimeFormat))
+	}
+	m.mu.Unlock()
 	if m.refuse(service, a, w, r) {
 		return
 	}
@@ -36,6 +44,13 @@ func (m *Machine) healthy() bool {
 	return len(m.faults) == 0
 }
 
+// hasFault reports whether there is a fault of that kind.
+func (m *Machine) hasFault(kind string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.faultsOf[kind]
+}
+
 // wait lets d pass on the wall clock; it is false when the caller has gone or the
 // machine has stopped.
 func (m *Machine) wait(r *http.Request, d time.Duration) bool {
@@ -51,10 +66,10 @@ func (m *Machine) wait(r *http.Request, d time.Duration) bool {
 }
 
 // faultNow is requestFault with the lock taken.
-func (m *Machine) faultNow(service, kind string, r *http.Request) *activeFault {
+func (m *Machine) faultNow(service, kind string, r *http.Request, fits func(*activeFault) bool) *activeFault {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.requestFault(service, kind, r.Method)
+	return m.requestFault(service, kind, r.Method, fits)
 }
 
 // abort breaks the connection.
@@ -63,11 +78,11 @@ func abort() { panic(http.ErrAbortHandler) }
 // refuse applies the faults that keep a request from the service; it is true when
 // the request has been answered.
 func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *http.Request) bool {
-	if f := m.faultNow(service, "outage", r); f != nil {
+	if f := m.faultNow(service, "outage", r, nil); f != nil {
 		m.outage(f.Value, a, w, r)
 		return true
 	}
-	if f := m.faultNow(service, "latency", r); f != nil {
+	if f := m.faultNow(service, "latency", r, nil); f != nil {
 		m.mu.Lock()
 		d := f.duration + time.Duration(m.rand.Float64()*float64(f.upTo-f.duration))
 		m.mu.Unlock()
@@ -75,36 +90,62 @@ func (m *Machine) refuse(service string, a *answer, w http.ResponseWriter, r *ht
 			abort()
 		}
 	}
-	if f := m.faultNow(service, "require_auth", r); f != nil && f.Value == "on" && !m.authorised(service, a, r) {
+	if f := m.faultNow(service, "require_auth", r, nil); f != nil && f.Value == "on" && !m.authorised(service, a, r) {
 		return true
 	}
-	if f := m.faultNow(service, "auth_401", r); f != nil {
-		m.mu.Lock()
-		late := f.used[nil] > f.number
-		m.mu.Unlock()
-		if late {
-			problem(a, http.StatusUnauthorized, "token expired")
-			return true
-		}
+	enough := func(f *activeFault) bool {
+		f.requests++
+		return f.requests > f.number
 	}
-	if f := m.faultNow(service, "max_url", r); f != nil && len(r.URL.RequestURI()) > f.number {
+	if m.faultNow(service, "auth_401", r, enough) != nil {
+		problem(a, http.StatusUnauthorized, "token expired")
+		return true
+	}
+	longer := func(length int) func(*activeFault) bool {
+		return func(f *activeFault) bool { return length > f.number }
+	}
+	if f := m.faultNow(service, "max_url", r, longer(len(r.URL.RequestURI()))); f != nil {
 		problemf(a, http.StatusRequestURITooLong, "request line longer than %d bytes", f.number)
 		return true
 	}
-	if f := m.faultNow(service, "max_body", r); f != nil && r.ContentLength > int64(f.number) {
-		problemf(a, http.StatusRequestEntityTooLarge, "body longer than %d bytes", f.number)
+	if m.hasFault("max_body") {
+		if f := m.faultNow(service, "max_body", r, longer(bodyLength(r))); f != nil {
+			problemf(a, http.StatusRequestEntityTooLarge, "body longer than %d bytes", f.number)
+			return true
+		}
+	}
+	if f := m.faultNow(service, "redirect", r, func(*activeFault) bool { return !r.URL.Query().Has(redirected) }); f != nil {
+		status, _ := strconv.Atoi(f.Value)
+		a.header.Set("Location", "?"+strings.TrimPrefix(r.URL.RawQuery+"&"+redirected+"=1", "&"))
+		a.WriteHeader(status)
 		return true
 	}
-	if f := m.faultNow(service, "retry_after", r); f != nil {
-		a.Header().Set("Retry-After", strconv.Itoa(f.number))
-		problem(a, http.StatusServiceUnavailable, "try again later")
+	if f := m.faultNow(service, "retry_after", r, nil); f != nil {
+		a.header.Set("Retry-After", strconv.Itoa(f.number))
+		problem(a, f.status, "try again later")
 		return true
 	}
-	if f := m.faultNow(service, "error_rate", r); f != nil {
+	if f := m.faultNow(service, "error_rate", r, nil); f != nil {
 		problem(a, f.number, "simulated error")
 		return true
 	}
 	return false
+}
+
+// redirected is the parameter of a request that has been redirected: once is enough.
+const redirected = "redirected"
+
+// bodyLength reads a body to its end where its length is not known.
+func bodyLength(r *http.Request) int {
+	if r.ContentLength >= 0 {
+		return int(r.ContentLength)
+	}
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return math.MaxInt // longer than any
+	}
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	return len(data)
 }
 
 // outage is a request to a service that is down. At an address that services share a
@@ -149,7 +190,7 @@ func (m *Machine) benders(service, method string) []*activeFault {
 	defer m.mu.Unlock()
 	var out []*activeFault
 	for _, kind := range bodyFaults {
-		if f := m.requestFault(service, kind, method); f != nil {
+		if f := m.requestFault(service, kind, method, nil); f != nil {
 			out = append(out, f)
 		}
 	}

@@ -40,7 +40,7 @@ func ParseFault(s string) (Fault, error) {
 	f.Value = value
 	switch {
 	case target == "":
-	case k.service != "":
+	case k.service != "" && !(k.nodes && !slices.Contains(faultTargets(), target)):
 		f.Service = target
 	default:
 		if fraction, ok := parseFraction(target); ok {
@@ -84,7 +84,7 @@ func (f *Fault) parseOptions(s string) (string, error) {
 
 // aimsAt reports whether text can be the target of a fault; else it is the value.
 func (k faultKind) aimsAt(text string) bool {
-	if k.service != "" {
+	if k.service != "" && !k.nodes {
 		return slices.Contains(faultTargets(), text)
 	}
 	if k.value == noValue && k.oneOf == nil {
@@ -93,7 +93,7 @@ func (k faultKind) aimsAt(text string) bool {
 	first, _, _ := strings.Cut(text, ",")
 	kind, _ := hmsType(canonical(first))
 	_, isFraction := parseFraction(text)
-	return isFraction || kind != ""
+	return isFraction || kind != "" || k.nodes && slices.Contains(faultTargets(), text)
 }
 
 func parseFraction(s string) (float64, bool) {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
@@ -79,6 +80,7 @@ func rebase(from, to string, h http.Handler) http.Handler {
 func (m *Machine) guard(tokens bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a, passed := m.newAnswer(gateway, r), false
+		defer a.release()
 		defer func() {
 			if !passed {
 				a.record()
@@ -110,7 +112,14 @@ func (m *Machine) proxy(bos *url.URL, transport http.RoundTripper) http.Handler 
 		})
 	}
 	return http.StripPrefix("/apis/bos", &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(bos); r.SetXForwarded() },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(bos)
+			r.SetXForwarded()
+			if q := r.Out.URL.Query(); q.Has(redirected) { // of no interest to BOS
+				q.Del(redirected)
+				r.Out.URL.RawQuery = q.Encode()
+			}
+		},
 		Transport: transport,
 		ErrorLog:  slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
@@ -127,7 +136,7 @@ var errBroken = errors.New("the gateway broke the connection")
 
 // RoundTrip sends one request.
 func (t throughGateway) RoundTrip(r *http.Request) (resp *http.Response, err error) {
-	a := &answer{header: http.Header{}}
+	a := &answer{header: http.Header{}, body: new(bytes.Buffer)}
 	defer func() {
 		if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // what net/http asks for, as it is
 			resp, err = nil, errBroken
@@ -141,7 +150,7 @@ func (t throughGateway) RoundTrip(r *http.Request) (resp *http.Response, err err
 	t.m.gateway.ServeHTTP(a, r)
 	a.WriteHeader(http.StatusOK)
 	return &http.Response{
-		StatusCode: a.status, Status: http.StatusText(a.status), Header: a.header, Body: io.NopCloser(&a.body), ContentLength: int64(a.body.Len()),
+		StatusCode: a.status, Status: http.StatusText(a.status), Header: a.header, Body: io.NopCloser(a.body), ContentLength: int64(a.body.Len()),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
 	}, nil
 }

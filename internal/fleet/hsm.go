@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,22 @@ var (
 	hsmArchs    = []string{"X86", "ARM", "Other", "UNKNOWN"}
 	hsmClasses  = []string{"River", "Mountain", "Hill"}
 )
+
+// hsmState is the state of a component, a place in hsmStates.
+type hsmState uint8
+
+const (
+	stateUnknown hsmState = iota
+	stateEmpty
+	statePopulated
+	stateOff
+	stateOn
+	stateStandby
+	stateHalt
+	stateReady
+)
+
+func (s hsmState) String() string { return hsmStates[s] }
 
 // spelled returns the canonical spelling of a word of a vocabulary.
 func spelled(known []string, word string) (string, bool) {
@@ -49,6 +66,7 @@ type hsmComponent struct {
 // hsm is what the Hardware State Manager keeps besides the nodes themselves.
 type hsm struct {
 	others     []hsmComponent // components that are not nodes
+	extra      bool           // what is around the nodes, too
 	groups     map[string]*hsmGroup
 	partitions map[string]*hsmGroup
 }
@@ -56,10 +74,7 @@ type hsm struct {
 var yes, no = new(true), new(false)
 
 func newHSM(m *Machine, inv *Inventory, cfg Config) (hsm, error) {
-	h := hsm{others: inv.others, groups: map[string]*hsmGroup{}, partitions: map[string]*hsmGroup{}}
-	if cfg.ExtraComponents {
-		h.others = append(slices.Clone(h.others), extraComponents(m.nodes)...)
-	}
+	h := hsm{others: inv.others, extra: cfg.ExtraComponents, groups: map[string]*hsmGroup{}, partitions: map[string]*hsmGroup{}}
 	for _, set := range []struct {
 		what string
 		from map[string][]string
@@ -77,28 +92,32 @@ func newHSM(m *Machine, inv *Inventory, cfg Config) (hsm, error) {
 	return h, nil
 }
 
-// extraComponents makes the hardware around the nodes: what discovery has to skip.
-func extraComponents(nodes []node) []hsmComponent {
-	var out []hsmComponent
-	seen := map[string]bool{}
-	add := func(id, kind, class string) {
-		if !seen[id] {
-			seen[id] = true
-			out = append(out, hsmComponent{ID: id, Type: kind, State: "Ready", Flag: "OK", Enabled: yes, NetType: "Sling", Arch: "X86", Class: class})
+// surroundings are the hardware around the nodes, which discovery has to skip. They
+// are made when they are asked for: there are many. m.mu is held meanwhile.
+func (m *Machine) surroundings() iter.Seq[hsmComponent] {
+	return func(yield func(hsmComponent) bool) {
+		last := ""
+		for i := range m.nodes { // in their order, so that those in one place come together
+			x := m.nodes[i].xname
+			component := hsmComponent{
+				State: "Ready", Flag: "OK", Enabled: yes, NetType: "Sling", Arch: "X86", Class: m.nodes[i].traits.Value().class,
+			}
+			for _, around := range []struct{ end, kind string }{{"c", "Cabinet"}, {"s", "Chassis"}, {"b", "ComputeModule"}, {"n", "NodeBMC"}} {
+				end := strings.Index(x, around.end)
+				component.ID, component.Type = x[:end], around.kind
+				if !strings.HasPrefix(last, x[:end+1]) && !yield(component) {
+					return
+				}
+			}
+			for p := range 2 {
+				component.ID, component.Type = x+"p"+strconv.Itoa(p), "Processor"
+				if !yield(component) {
+					return
+				}
+			}
+			last = x
 		}
 	}
-	for i := range nodes {
-		x, class := nodes[i].spec.Xname, nodes[i].spec.Class
-		c, s, b, n := strings.Index(x, "c"), strings.Index(x, "s"), strings.Index(x, "b"), strings.Index(x, "n")
-		add(x[:c], "Cabinet", class)
-		add(x[:s], "Chassis", class)
-		add(x[:b], "ComputeModule", class)
-		add(x[:n], "NodeBMC", class)
-		for p := range 2 {
-			add(x+"p"+strconv.Itoa(p), "Processor", class)
-		}
-	}
-	return out
 }
 
 // inHSM reports whether HSM knows the node. m.mu is held.
@@ -106,18 +125,19 @@ func (m *Machine) inHSM(n *node) bool { return m.has(n, "hsm_missing") == nil }
 
 // record is what HSM says about a node now. m.mu is held.
 func (m *Machine) record(n *node) hsmComponent {
+	t := n.traits.Value()
 	c := hsmComponent{
-		ID: n.spec.Xname, Type: "Node", State: n.state, Flag: "OK", Enabled: no, SoftwareStatus: n.software,
-		Role: n.role, SubRole: n.subRole, NID: n.nid, NetType: "Sling", Arch: n.spec.Arch, Class: n.spec.Class,
+		ID: n.xname, Type: "Node", State: n.state.String(), Flag: "OK", Enabled: no, SoftwareStatus: t.software,
+		Role: t.role, SubRole: t.subRole, NID: int(n.nid), NetType: "Sling", Arch: t.arch, Class: t.class,
 		ReservationDisabled: !n.reservations, Locked: m.lockedNode(n),
 	}
 	if n.enabled {
 		c.Enabled = yes
 	}
-	if c.State == "Standby" {
+	if n.state == stateStandby {
 		c.Flag = "Alert"
 	}
-	if len(n.faults) == 0 {
+	if !n.faulty {
 		return c
 	}
 	if m.has(n, "hsm_disabled") != nil {
@@ -139,30 +159,60 @@ func (m *Machine) lockedNode(n *node) bool {
 	return n.locked || m.has(n, "hsm_locked") != nil || m.has(n, "locked_at") != nil
 }
 
-// components returns the records that a filter lets through. m.mu is held.
-func (m *Machine) components(f *hsmFilter) []hsmComponent {
-	if f.ids != nil && !f.descend { // by id: no need to look at every node
-		out := make([]hsmComponent, 0, len(f.ids))
-		for id := range f.ids {
-			if n := m.byXname[id]; n != nil && m.inHSM(n) {
-				if c := m.record(n); f.match(&c) {
-					out = append(out, c)
+// components are the records that a filter lets through. m.mu is held meanwhile.
+func (m *Machine) components(f *hsmFilter) iter.Seq[hsmComponent] {
+	if f.ids != nil && !f.descend {
+		return slices.Values(m.componentsByID(f))
+	}
+	return func(yield func(hsmComponent) bool) {
+		var c hsmComponent // one for all, which match makes escape
+		for i := range m.nodes {
+			if n := &m.nodes[i]; m.inHSM(n) {
+				if c = m.record(n); f.match(&c) && !yield(c) {
+					return
 				}
 			}
 		}
-		if len(out) < len(f.ids) {
-			out = f.appendOthers(out, m.hsm.others)
+		for c = range m.otherComponents() {
+			if f.match(&c) && !yield(c) {
+				return
+			}
 		}
-		slices.SortFunc(out, func(a, b hsmComponent) int { return compareXnames(a.ID, b.ID) })
-		return out
 	}
-	out := make([]hsmComponent, 0, len(m.nodes)+len(m.hsm.others))
-	for i := range m.nodes {
-		if n := &m.nodes[i]; m.inHSM(n) {
+}
+
+// componentsByID is components for a filter with ids: no need to look at every node.
+func (m *Machine) componentsByID(f *hsmFilter) []hsmComponent {
+	out := make([]hsmComponent, 0, len(f.ids))
+	for id := range f.ids {
+		if n := m.byXname[id]; n != nil && m.inHSM(n) {
 			if c := m.record(n); f.match(&c) {
 				out = append(out, c)
 			}
 		}
 	}
-	return f.appendOthers(out, m.hsm.others)
+	if len(out) < len(f.ids) {
+		for c := range m.otherComponents() {
+			if f.match(&c) {
+				out = append(out, c)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b hsmComponent) int { return compareXnames(a.ID, b.ID) })
+	return out
+}
+
+// otherComponents are those that are not nodes. m.mu is held meanwhile.
+func (m *Machine) otherComponents() iter.Seq[hsmComponent] {
+	return func(yield func(hsmComponent) bool) {
+		for _, c := range m.hsm.others {
+			if !yield(c) {
+				return
+			}
+		}
+		if !m.hsm.extra && m.lasting("hsm_extra_components") == nil {
+			return
+		}
+		m.surroundings()(yield)
+	}
 }

@@ -179,30 +179,23 @@ func (f *hsmFilter) match(c *hsmComponent) bool {
 	return true
 }
 
-func (f *hsmFilter) appendOthers(out, others []hsmComponent) []hsmComponent {
-	for i := range others {
-		if f.match(&others[i]) {
-			out = append(out, others[i])
-		}
-	}
-	return out
-}
-
-// shape cuts records down to what stateonly, flagonly, roleonly or nidonly ask for.
-func shape(list []hsmComponent, q url.Values) {
+// shape returns what cuts a record down to what stateonly, flagonly, roleonly or nidonly
+// ask for; nil when nothing does.
+func shape(q url.Values) func(c *hsmComponent) {
 	only := func(name string) bool { return q.Has(name) && hsmBool(q.Get(name)) != "false" }
-	for i, c := range list {
-		switch {
-		case only("stateonly"):
-			list[i] = hsmComponent{ID: c.ID, Type: c.Type, State: c.State, Flag: c.Flag}
-		case only("flagonly"):
-			list[i] = hsmComponent{ID: c.ID, Type: c.Type, Flag: c.Flag}
-		case only("roleonly"):
-			list[i] = hsmComponent{ID: c.ID, Type: c.Type, Role: c.Role, SubRole: c.SubRole}
-		case only("nidonly"):
-			list[i] = hsmComponent{ID: c.ID, Type: c.Type, NID: c.NID}
+	switch {
+	case only("stateonly"):
+		return func(c *hsmComponent) { *c = hsmComponent{ID: c.ID, Type: c.Type, State: c.State, Flag: c.Flag} }
+	case only("flagonly"):
+		return func(c *hsmComponent) { *c = hsmComponent{ID: c.ID, Type: c.Type, Flag: c.Flag} }
+	case only("roleonly"):
+		return func(c *hsmComponent) {
+			*c = hsmComponent{ID: c.ID, Type: c.Type, Role: c.Role, SubRole: c.SubRole}
 		}
+	case only("nidonly"):
+		return func(c *hsmComponent) { *c = hsmComponent{ID: c.ID, Type: c.Type, NID: c.NID} }
 	}
+	return nil
 }
 
 // lowerKeys is url.Values with parameter names in lower case.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -31,19 +32,25 @@ func noContent(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.Stat
 func (m *Machine) hsmList(w http.ResponseWriter, r *http.Request) {
 	q := lowerKeys(r.URL.Query())
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	f, err := m.filter(q)
-	var list []hsmComponent
-	if err == nil {
-		list = m.components(f)
-	}
-	m.mu.Unlock()
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	shape(list, q)
-	about(w, len(list))
-	writeJSON(w, http.StatusOK, map[string]any{"Components": list})
+	about(w, m.writeComponents(w, f, q))
+}
+
+// writeComponents answers the records that a filter lets through, and returns how many
+// those are. m.mu is held.
+func (m *Machine) writeComponents(w http.ResponseWriter, f *hsmFilter, q url.Values) int {
+	cut := shape(q)
+	return writeItems(w, "Components", m.components(f), func(b []byte, c *hsmComponent) []byte {
+		if cut != nil {
+			cut(c)
+		}
+		return appendComponent(b, c)
+	})
 }
 
 // hsmParams decodes a request body whose members are filters: arrays of strings
@@ -94,25 +101,20 @@ func (m *Machine) hsmQuery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	f, err := m.filter(q)
-	var list []hsmComponent
-	if err == nil {
-		f.ids, f.descend = map[string]bool{}, q.Has("type")
-		for _, id := range ids {
-			f.ids[canonical(id)] = true
-		}
-		if f.ids["all"] || f.ids["s0"] {
-			f.ids = nil
-		}
-		list = m.components(f)
-	}
-	m.mu.Unlock()
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	shape(list, q)
-	writeJSON(w, http.StatusOK, map[string]any{"Components": list})
+	f.ids, f.descend = map[string]bool{}, q.Has("type")
+	for _, id := range ids {
+		f.ids[canonical(id)] = true
+	}
+	if f.ids["all"] || f.ids["s0"] {
+		f.ids = nil
+	}
+	m.writeComponents(w, f, q)
 }
 
 func (m *Machine) hsmGet(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +125,7 @@ func (m *Machine) hsmGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.mu.Lock()
-	list := m.components(&hsmFilter{ids: map[string]bool{id: true}})
+	list := m.componentsByID(&hsmFilter{ids: map[string]bool{id: true}})
 	m.mu.Unlock()
 	if len(list) == 0 {
 		problem(w, http.StatusNotFound, "no such xname.")
@@ -140,7 +142,7 @@ func (m *Machine) hsmByNID(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m.mu.Lock()
-	list := m.components(&hsmFilter{from: nid, to: nid})
+	list := slices.Collect(m.components(&hsmFilter{from: nid, to: nid}))
 	m.mu.Unlock()
 	if len(list) == 0 {
 		problem(w, http.StatusNotFound, "no such NID.")
@@ -181,24 +183,26 @@ func (m *Machine) hsmPatch(w http.ResponseWriter, r *http.Request) {
 		role, ok := spelled(hsmRoles, p.Role)
 		sub, okSub := spelled(append(hsmSubRoles, ""), p.SubRole)
 		if ok && okSub {
-			n.role, n.subRole, err = role, sub, nil
+			n.alter(func(t *traits) { t.role, t.subRole = role, sub })
+			err = nil
 		}
 	case "StateData":
 		if state, ok := spelled(hsmStates, p.State); ok {
-			if err = nil; !p.Force && !slices.Contains(hsmStarts[state], n.state) {
+			if err = nil; !p.Force && !slices.Contains(hsmStarts[state], n.state.String()) {
 				err = fmt.Errorf("invalid start state %s for %s", n.state, state)
 			} else {
-				n.state = state
-				m.dirty(n)
+				n.state = hsmState(slices.Index(hsmStates, state))
+				m.dirty(n, false)
 			}
 		}
 	case "NID":
-		if p.NID != nil && *p.NID >= 0 {
-			n.nid, err = *p.NID, nil
+		if p.NID != nil && *p.NID >= 0 && *p.NID <= math.MaxInt32 {
+			n.nid, err = int32(*p.NID), nil
 		}
 	case "SoftwareStatus":
 		if p.SoftwareStatus != nil {
-			n.software, err = *p.SoftwareStatus, nil
+			n.alter(func(t *traits) { t.software = *p.SoftwareStatus })
+			err = nil
 		}
 	default:
 		problem(w, http.StatusNotFound, "no such component property")

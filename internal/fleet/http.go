@@ -74,7 +74,7 @@ type answer struct {
 	header http.Header
 	status int
 	items  int
-	body   bytes.Buffer
+	body   *bytes.Buffer
 	record func() // into the call log, once; before the client can see the answer
 }
 
@@ -110,7 +110,7 @@ func about(w http.ResponseWriter, items int) {
 // newAnswer makes the answer to a request, which can be recorded once.
 func (m *Machine) newAnswer(service string, r *http.Request) *answer {
 	at, start := m.time(), time.Now()
-	a := &answer{header: http.Header{}}
+	a := &answer{header: http.Header{}, body: bodies.Get().(*bytes.Buffer)}
 	a.record = sync.OnceFunc(func() {
 		uri := r.URL.RequestURI()
 		c := Call{at, service, r.Method, uri[:min(len(uri), maxCallPath)], a.items, a.status, float64(time.Since(start).Microseconds()) / 1000}
@@ -120,6 +120,16 @@ func (m *Machine) newAnswer(service string, r *http.Request) *answer {
 		m.mu.Unlock()
 	})
 	return a
+}
+
+// bodies are buffers of answers that have been sent; some are large.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// release gives the body back. Nothing may touch the answer afterwards.
+func (a *answer) release() {
+	a.body.Reset()
+	bodies.Put(a.body)
+	a.body = nil
 }
 
 // send sends the answer, and records it before the client can see it.
@@ -134,6 +144,7 @@ func (a *answer) send(w http.ResponseWriter) {
 func (m *Machine) serve(service string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := m.newAnswer(service, r)
+		defer a.release()
 		defer a.record() // when the connection is broken
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		m.answer(service, h, a, w, r)
@@ -176,4 +187,16 @@ func decode(r *http.Request, v any) error {
 		return errors.New("empty body")
 	}
 	return json.Unmarshal(data, v)
+}
+
+// decodeControl is decode for the control API, which tells what is wrong.
+func decodeControl(r *http.Request, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return err
+	}
+	if len(data) == 0 {
+		return errors.New("empty body")
+	}
+	return unmarshalStrict(data, v)
 }

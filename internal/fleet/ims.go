@@ -94,7 +94,7 @@ func (m *Machine) Images() []Image {
 func (m *Machine) imageList(from map[string]*Image) []Image {
 	list := []Image{}
 	for _, img := range from {
-		if !m.imageDeleted(img.ID) {
+		if !m.imageDeleted(nil, img.ID) {
 			list = append(list, img.clone())
 		}
 	}
@@ -142,7 +142,7 @@ func (m *Machine) withImage(h func(http.ResponseWriter, *http.Request, *Image)) 
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		img := m.ims.images[r.PathValue("id")]
-		if img == nil || m.imageDeleted(img.ID) {
+		if img == nil || m.imageDeleted(nil, img.ID) {
 			problem(w, http.StatusNotFound, "The requested resource does not exist. Re-run request with valid ID.")
 			return
 		}
@@ -169,14 +169,12 @@ func (m *Machine) imageCreate(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusUnprocessableEntity, "Input data was understood, but failed validation: name is required, arch is x86_64 or aarch64")
 		return
 	}
-	img := &Image{
-		ID: m.newID(), Created: m.time().Format("2006-01-02T15:04:05.000000"), Name: body.Name, Link: body.Link,
-		Arch: cmp.Or(body.Arch, "x86_64"), Metadata: map[string]string{},
-	}
+	img := &Image{ID: m.newID(), Name: body.Name, Link: body.Link, Arch: cmp.Or(body.Arch, "x86_64"), Metadata: map[string]string{}}
 	if body.Metadata != nil {
 		img.Metadata[body.Metadata.Key] = body.Metadata.Value
 	}
 	m.mu.Lock()
+	img.Created = m.serviceTime("ims").Format("2006-01-02T15:04:05.000000")
 	m.ims.images[img.ID] = img
 	answer := img.clone()
 	m.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -192,8 +193,8 @@ func (inv *Inventory) complete() error {
 		if i > 0 && inv.Nodes[i-1].Xname == n.Xname {
 			return fmt.Errorf("%s is listed twice", n.Xname)
 		}
-		if n.NID < 0 {
-			return fmt.Errorf("%s has NID %d, want a positive number", n.Xname, n.NID)
+		if n.NID < 0 || n.NID > math.MaxInt32 {
+			return fmt.Errorf("%s has NID %d, want a positive number of 31 bits", n.Xname, n.NID)
 		}
 		for _, f := range []struct {
 			what  string

@@ -19,7 +19,8 @@ const maxReservation = 15
 type reservation struct {
 	key, deputy string
 	created     time.Time
-	expires     time.Time // zero: never. On the wall clock: its holder's clock
+	expires     time.Time   // zero: never. On the wall clock: its holder's clock
+	holder      *transition // of PCS; nil: somebody else
 }
 
 // reserve gives the node a reservation, or says why not. m.mu is held.
@@ -40,7 +41,7 @@ func (m *Machine) reserve(n *node, d time.Duration) (*reservation, string) {
 
 func newReservation(n *node, now time.Time, d time.Duration) *reservation {
 	r := &reservation{
-		key: n.spec.Xname + ":rk:" + uuid.NewString(), deputy: n.spec.Xname + ":dk:" + uuid.NewString(), created: now,
+		key: n.xname + ":rk:" + uuid.NewString(), deputy: n.xname + ":dk:" + uuid.NewString(), created: now,
 	}
 	if d > 0 {
 		r.expires = r.created.Add(d)
@@ -117,11 +118,12 @@ type lockRecord struct {
 }
 
 func (m *Machine) lockOf(n *node) lockRecord {
-	l := lockRecord{ID: n.spec.Xname, Locked: m.lockedNode(n), Reserved: m.reservedNode(n), ReservationDisabled: !n.reservations}
+	l := lockRecord{ID: n.xname, Locked: m.lockedNode(n), Reserved: m.reservedNode(n), ReservationDisabled: !n.reservations}
 	if r := n.reservation; r != nil {
-		l.CreationTime = r.created.Format(time.RFC3339)
+		skew := m.skew("hsm")
+		l.CreationTime = r.created.Add(skew).Format(time.RFC3339)
 		if !r.expires.IsZero() {
-			l.ExpirationTime = r.expires.Format(time.RFC3339)
+			l.ExpirationTime = r.expires.Add(skew).Format(time.RFC3339)
 		}
 	}
 	return l
@@ -265,15 +267,15 @@ func (m *Machine) lockChange(w http.ResponseWriter, r *http.Request, change func
 		saved[i] = before{n.locked, n.reservations, n.reservation}
 		reason := change(n)
 		if reason == "" {
-			done = append(done, n.spec.Xname)
+			done = append(done, n.xname)
 			continue
 		}
-		failed = append(failed, lockFailure{n.spec.Xname, reason})
+		failed = append(failed, lockFailure{n.xname, reason})
 		if rigid(q) {
 			for j, b := range saved[:i] {
 				nodes[j].locked, nodes[j].reservations, nodes[j].reservation = b.locked, b.reservations, b.reservation
 			}
-			problemf(w, http.StatusBadRequest, "%s: %s", n.spec.Xname, reason)
+			problemf(w, http.StatusBadRequest, "%s: %s", n.xname, reason)
 			return
 		}
 	}
@@ -289,13 +291,13 @@ type reservationRecord struct {
 	ExpirationTime string `json:"ExpirationTime,omitempty"`
 }
 
-func (r *reservation) record(id string, withKey bool) reservationRecord {
-	out := reservationRecord{ID: id, DeputyKey: r.deputy, CreationTime: r.created.Format(time.RFC3339)}
+func (r *reservation) record(id string, withKey bool, skew time.Duration) reservationRecord {
+	out := reservationRecord{ID: id, DeputyKey: r.deputy, CreationTime: r.created.Add(skew).Format(time.RFC3339)}
 	if withKey {
 		out.ReservationKey = r.key
 	}
 	if !r.expires.IsZero() {
-		out.ExpirationTime = r.expires.Format(time.RFC3339)
+		out.ExpirationTime = r.expires.Add(skew).Format(time.RFC3339)
 	}
 	return out
 }
@@ -325,15 +327,15 @@ func (m *Machine) reservationCreate(w http.ResponseWriter, r *http.Request, serv
 			reason = m.reserveLocked(n)
 		}
 		if reason == "" {
-			done = append(done, n.reservation.record(n.spec.Xname, true))
+			done = append(done, n.reservation.record(n.xname, true, m.skew("hsm")))
 			continue
 		}
-		failed = append(failed, lockFailure{n.spec.Xname, reason})
+		failed = append(failed, lockFailure{n.xname, reason})
 		if rigid(q) {
 			for _, d := range done {
 				m.byXname[d.ID].reservation = nil
 			}
-			problemf(w, http.StatusBadRequest, "%s: %s", n.spec.Xname, reason)
+			problemf(w, http.StatusBadRequest, "%s: %s", n.xname, reason)
 			return
 		}
 	}
@@ -379,7 +381,7 @@ func (m *Machine) reservationCheck(w http.ResponseWriter, r *http.Request) {
 	for _, k := range req.DeputyKeys {
 		n := m.byXname[canonical(k.ID)]
 		if n != nil && m.reservedNode(n) && n.reservation != nil && strings.EqualFold(n.reservation.deputy, k.Key) {
-			done = append(done, n.reservation.record(n.spec.Xname, false))
+			done = append(done, n.reservation.record(n.xname, false, m.skew("hsm")))
 		} else {
 			failed = append(failed, lockFailure{canonical(k.ID), "NotFound"})
 		}
@@ -411,7 +413,7 @@ func (m *Machine) reservationUse(w http.ResponseWriter, r *http.Request, use fun
 	for _, k := range req.ReservationKeys {
 		n := m.byXname[canonical(k.ID)]
 		if n != nil && m.reservedNode(n) && n.reservation != nil && strings.EqualFold(n.reservation.key, k.Key) {
-			done = append(done, n.spec.Xname)
+			done = append(done, n.xname)
 		} else {
 			failed = append(failed, lockFailure{canonical(k.ID), "NotFound"})
 		}

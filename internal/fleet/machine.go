@@ -54,6 +54,10 @@ type Config struct {
 	// lists, as a real machine has them.
 	ExtraComponents bool
 
+	// ConfigureTime is how long every CFS session takes. By default that is drawn: 140 to
+	// 660 s, so that how long a node takes depends on whose company it is in.
+	ConfigureTime time.Duration
+
 	Faults []Fault       // injected before the machine starts
 	NewID  func() string // UUIDs of tokens, transitions and images; safe for concurrent use; default random
 	Log    *slog.Logger  // nil means discard
@@ -83,8 +87,12 @@ type Machine struct {
 	rand          *rand.Rand
 	nodes         []node
 	byXname       map[string]*node
+	aliases       map[*node][]string // host names
+	steps         words[step]
+	outcomes      words[outcome]
 	reports       reportQueue
 	faults        []*activeFault
+	nodeFaults    map[*node][]*activeFault
 	faultsOf      map[string]bool // kinds in faults
 	faultsChanged chan struct{}   // closed, and replaced, when a fault begins or ends
 	faultSeq      int
@@ -113,7 +121,7 @@ func New(cfg Config) (*Machine, error) {
 	m := &Machine{
 		seed: mix(cfg.Seed), speed: cfg.Speed, epoch: time.Now(), manual: cfg.Manual, newID: cfg.NewID, log: cfg.Log,
 		started: make(chan struct{}), stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), faultsOf: map[string]bool{}, faultsChanged: make(chan struct{}),
+		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), nodeFaults: map[*node][]*activeFault{}, faultsOf: map[string]bool{}, faultsChanged: make(chan struct{}),
 	}
 	m.reports.idle = sync.NewCond(&m.mu)
 	if m.newID == nil {
@@ -132,15 +140,20 @@ func New(cfg Config) (*Machine, error) {
 	}
 	m.nodes = make([]node, len(inv.Nodes))
 	m.byXname = make(map[string]*node, len(inv.Nodes))
+	m.aliases = map[*node][]string{}
 	for i := range inv.Nodes {
 		m.nodes[i] = newNode(i, &inv.Nodes[i])
 		n := &m.nodes[i]
-		m.byXname[n.spec.Xname] = n
+		m.byXname[n.xname] = n
+		if inv.Nodes[i].Aliases != nil {
+			m.aliases[n] = inv.Nodes[i].Aliases
+		}
 		m.count.phases[n.phase]++
 	}
 	m.pcs = newPCS()
 	m.bss = newBSS()
 	m.cfs = newCFS(m.nodes, m.cfsTime())
+	m.cfs.sessionTime = cfg.ConfigureTime
 	m.ims, m.s3 = seedImages(m.time())
 	if m.hsm, err = newHSM(m, inv, cfg); err != nil {
 		return nil, err

@@ -1,8 +1,9 @@
 package fleet
 
 import (
-	"hash/fnv"
+	"slices"
 	"time"
+	"unique"
 )
 
 // Phase is where a node is in its life.
@@ -61,79 +62,126 @@ const (
 	retryFloor = 100 * time.Millisecond
 )
 
-// node is the truth about one node and what HSM and PCS keep about it.
+// traits are what many nodes have in common. Nodes that are alike share one.
+type traits struct {
+	role, subRole, arch, class, software string
+}
+
+// node is the truth about one node and what the services keep about it. There are many
+// of them: what nodes share is behind a pointer or a handle, and never changes.
 type node struct {
-	index   int32
-	spec    *NodeSpec
-	hash    uint64 // of the xname: makes its chances independent of other nodes
-	phase   Phase
-	power   bool
-	restart bool // power on again once it is off
+	xname  string
+	traits unique.Handle[traits]
+	index  int32 // in the machine; strangers have -1
+	nid    int32
 
 	// life changes whenever what was going to happen to the node no longer is:
 	// another command, loss of power, a crash. Events of an old life are void.
 	life  uint32
 	boots uint32 // times it was powered on
 
+	// Records; what is small is side by side, to need no padding.
+	busySince time.Duration               // start of the boot or shutdown under way; negative when there is none
+	spent     []interval                  // at most spentLength
+	history   []moment                    // at most historyLength
+	commands  [opCount]uint16             // Redfish commands received
+	requests  [len(everyOperation)]uint16 // PCS transitions that named the node
+
+	phase    Phase
+	power    bool
+	restart  bool // power on again once it is off
+	reported bool // BOS accepted a report of this boot
+	faulty   bool // has faults, see Machine.nodeFaults
+
 	// HSM
-	state        string
 	enabled      bool
 	locked       bool
 	reservations bool // false: reservations are disabled
-	role         string
-	subRole      string
-	nid          int
-	software     string
+	state        hsmState
 	reservation  *reservation
 
 	// PCS
-	cached      powerReading
-	cachedDirty bool // differs, perhaps, from what the next sample will find
+	cachedAt time.Duration // since when the cache has what it has
+	cached   powerReading
 
-	// what it booted
-	loaded *bootEntry
-	script int64 // Unix time of the last boot script; 0 never
+	// BSS
+	script uint32     // Unix time of the last boot script; 0 never
+	boot   *bootEntry // under its xname; nil when there is none
+	loaded *bootEntry // what it booted
 
-	// reporters
-	reported   bool
-	retry      *retry         // of the report under way; nil while there is none to retry
-	commands   [opCount]int32 // Redfish commands received
-	spent      []interval
-	busySince  time.Duration // start of the boot or shutdown under way; negative when there is none
-	powerSince time.Duration // power edge that PCS has not sampled yet; negative when there is none
-	history    []moment
-	requests   [len(everyOperation)]int32 // PCS transitions that named the node
-	faults     []*activeFault
+	cfs cfsComponent
 }
 
 // moment is one step of a node's history.
 type moment struct {
-	at    time.Duration
+	seconds uint32 // since the start of the machine
+	millis  uint16 // and so many thousandths
+	step    uint16 // in Machine.steps
+}
+
+// step is a phase that a node came into, and what is to be said about it.
+type step struct {
 	phase Phase
 	note  string
+}
+
+func (m moment) at() time.Duration {
+	return time.Duration(m.seconds)*time.Second + time.Duration(m.millis)*time.Millisecond
 }
 
 // historyLength bounds the history of a node: about two boots.
 const historyLength = 16
 
 func newNode(i int, spec *NodeSpec) node {
-	h := fnv.New64a()
-	h.Write([]byte(spec.Xname))
 	n := node{
-		index: int32(i), spec: spec, hash: h.Sum64(), state: spec.State, enabled: !spec.Disabled, locked: spec.Locked, reservations: true,
-		role: spec.Role, subRole: spec.SubRole, nid: spec.NID, software: spec.SoftwareStatus, busySince: -1, powerSince: -1,
+		xname: spec.Xname, index: int32(i), nid: int32(spec.NID), enabled: !spec.Disabled, locked: spec.Locked, reservations: true,
+		traits:    unique.Make(traits{spec.Role, spec.SubRole, spec.Arch, spec.Class, spec.SoftwareStatus}),
+		busySince: -1, cfs: newCFSComponent(),
 	}
-	if n.state == "" {
-		n.state = "Off"
-		if spec.Role == "Management" {
-			n.state = "Ready"
-		}
+	switch {
+	case spec.State != "":
+		n.state = hsmState(slices.Index(hsmStates, spec.State))
+	case spec.Role == "Management":
+		n.state = stateReady
+	default:
+		n.state = stateOff
 	}
 	switch n.state {
-	case "Ready", "On", "Standby":
+	case stateReady, stateOn, stateStandby:
 		n.power, n.phase = true, PhaseUp
 	}
 	return n
+}
+
+// stranger is something that a service was told about and that is no node of the
+// machine.
+func stranger(id string) *node { return &node{xname: id, index: -1, cfs: newCFSComponent()} }
+
+// known reports whether the node is one of the machine, not a stranger.
+func (n *node) known() bool { return n.index >= 0 }
+
+func xnamesOf(list []*node) []string {
+	out := make([]string, len(list))
+	for i, n := range list {
+		out[i] = n.xname
+	}
+	return out
+}
+
+// alter gives the node other traits. m.mu is held.
+func (n *node) alter(change func(*traits)) {
+	t := n.traits.Value()
+	change(&t)
+	n.traits = unique.Make(t)
+}
+
+// hash of the xname makes the chances of a node independent of other nodes.
+func (n *node) hash() uint64 {
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := range len(n.xname) {
+		h = (h ^ uint64(n.xname[i])) * 1099511628211
+	}
+	return h
 }
 
 // mix is the finaliser of SplitMix64: it spreads a number over all 64 bits.
@@ -147,7 +195,7 @@ func mix(x uint64) uint64 {
 // chance is a number in [0,1) that depends on the seed, the node, how often it
 // booted and what for, and on nothing else: not on the order of events.
 func (m *Machine) chance(n *node, what string) float64 {
-	x := m.seed ^ n.hash
+	x := m.seed ^ n.hash()
 	for i := range len(what) {
 		x = mix(x ^ uint64(what[i]))
 	}
@@ -160,7 +208,7 @@ func (m *Machine) draw(n *node, what string, s span) time.Duration {
 }
 
 // air reports whether the node is cooled by air; such nodes are slower.
-func (n *node) air() bool { return n.spec.Class == "River" }
+func (n *node) air() bool { return n.traits.Value().class == "River" }
 
 // osUp reports whether an operating system runs that would obey a shutdown.
 func (n *node) osUp() bool { return n.phase == PhaseToken || n.phase == PhaseUp }
@@ -171,23 +219,24 @@ func (m *Machine) enter(n *node, p Phase, note string) {
 	m.count.phases[p]++
 	n.phase = p
 	if len(n.history) == historyLength {
-		n.history = append(n.history[:0], n.history[1:]...)
+		n.history = slices.Delete(n.history, 0, 1)
 	}
-	n.history = append(n.history, moment{m.now(), p, note})
+	now := m.now()
+	n.history = append(n.history, moment{uint32(now / time.Second), uint16(now % time.Second / time.Millisecond), m.steps.index(step{p, note})})
 }
 
 // setPower changes the power of the node; HSM learns of it from a Redfish event
 // a moment later. m.mu is held.
 func (m *Machine) setPower(n *node, on bool) {
-	n.power, n.powerSince = on, m.now()
-	state := "Off"
+	n.power = on
+	state := stateOff
 	if on {
-		state = "On"
+		state = stateOn
 	} else {
-		n.loaded, n.reported, n.retry = nil, false, nil
+		n.loaded, n.reported = nil, false
 	}
-	m.dirty(n)
-	m.after(m.draw(n, "hsm "+state, hsmEventTime), func() {
+	m.dirty(n, true)
+	m.after(m.draw(n, "hsm "+state.String(), hsmEventTime), func() {
 		if n.power == on && !n.osUp() { // else overtaken: by the next edge, or by the heartbeat
 			n.state = state
 		}

@@ -9,13 +9,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// The three power states and two management states of PCS.
+// powerState is the power of a component as PCS tells it; empty for what it does not
+// know.
+type powerState uint8
+
 const (
-	powerOn        = "on"
-	powerOff       = "off"
-	powerUndefined = "undefined"
-	available      = "available"
-	unavailable    = "unavailable"
+	powerNone powerState = iota
+	powerOn
+	powerOff
+	powerUndefined
+)
+
+var powerNames = [...]string{"", "on", "off", "undefined"}
+
+func (p powerState) String() string { return powerNames[p] }
+
+// The management states of PCS.
+const (
+	available   = "available"
+	unavailable = "unavailable"
 )
 
 const (
@@ -25,29 +37,43 @@ const (
 
 // pcs is what the Power Control Service keeps besides its reading of each node.
 type pcs struct {
-	dirty       []*node // nodes whose next sample may differ from the last
-	sweeping    bool    // a sweep is on the agenda
+	// dirty are nodes whose next sample may differ from the last, with the time of the
+	// power edge that it will find; negative when it is about something else.
+	dirty       map[*node]time.Duration
+	sweeping    bool // a sweep is on the agenda
 	transitions map[string]*transition
 	order       []*transition // by creation
+
+	stampOf   time.Duration // the last moment that was written, see stamp
+	stampText string
 }
 
-func newPCS() pcs { return pcs{transitions: map[string]*transition{}} }
+func newPCS() pcs {
+	return pcs{dirty: map[*node]time.Duration{}, transitions: map[string]*transition{}}
+}
 
 // powerReading is what a sample of a node found.
 type powerReading struct {
-	power      string
-	management string
-	changed    string // RFC 3339, when it last became what it is
+	power     powerState
+	reachable bool // its management controller answers
+}
+
+// management is the management state of PCS.
+func (r powerReading) management() string {
+	if r.reachable {
+		return available
+	}
+	return unavailable
 }
 
 // reading is what PCS would find if it asked the management controller now. m.mu
 // is held.
 func (m *Machine) reading(n *node) powerReading {
-	r := powerReading{power: powerOff, management: available}
+	r := powerReading{power: powerOff, reachable: true}
 	if n.power {
 		r.power = powerOn
 	}
-	if len(n.faults) == 0 {
+	if !n.faulty {
 		return r
 	}
 	if m.has(n, "bmc_garbage") != nil {
@@ -58,7 +84,7 @@ func (m *Machine) reading(n *node) powerReading {
 		flap = nil
 	}
 	if flap != nil || m.has(n, "bmc_unreachable") != nil {
-		r.power, r.management = powerUndefined, unavailable
+		r.power, r.reachable = powerUndefined, false
 	}
 	return r
 }
@@ -67,10 +93,8 @@ func (m *Machine) reading(n *node) powerReading {
 // the cache is always right. m.mu is held.
 func (m *Machine) sampleInterval() time.Duration {
 	d := defaultSampleInterval
-	for _, f := range m.faults {
-		if f.Kind == "pcs_sample_interval" && m.active(f) {
-			d = f.duration
-		}
+	if f := m.lasting("pcs_sample_interval"); f != nil {
+		d = f.duration
 	}
 	if d = m.scaled(d); d > 0 {
 		d = max(d, sampleFloor)
@@ -78,12 +102,14 @@ func (m *Machine) sampleInterval() time.Duration {
 	return d
 }
 
-// dirty lets the next sweep look at a node. Sweeps come at fixed times; those that
-// would find nothing new are left out. m.mu is held.
-func (m *Machine) dirty(n *node) {
-	if !n.cachedDirty {
-		n.cachedDirty = true
-		m.pcs.dirty = append(m.pcs.dirty, n)
+// dirty lets the next sweep look at a node, whose power has just changed or not.
+// Sweeps come at fixed times; those that would find nothing new are left out. m.mu is
+// held.
+func (m *Machine) dirty(n *node, powerEdge bool) {
+	if _, ok := m.pcs.dirty[n]; powerEdge {
+		m.pcs.dirty[n] = m.now()
+	} else if !ok {
+		m.pcs.dirty[n] = -1
 	}
 	interval := m.sampleInterval()
 	if interval == 0 {
@@ -101,35 +127,31 @@ func (m *Machine) dirty(n *node) {
 
 // sweep brings the cache up to date. m.mu is held.
 func (m *Machine) sweep() {
-	if len(m.nodes) > 0 && m.nodes[0].cached.power == "" {
+	now := m.now() // of all that it finds: the answers share its text
+	if len(m.nodes) > 0 && m.nodes[0].cached.power == powerNone {
 		for i := range m.nodes {
-			m.sample(&m.nodes[i])
+			m.sample(&m.nodes[i], now)
 		}
 	}
-	for _, n := range m.pcs.dirty {
-		m.sample(n)
+	for n, edge := range m.pcs.dirty {
+		m.sample(n, now)
+		if edge >= 0 {
+			m.spend(n, spentPCS, edge)
+		}
 	}
-	clear(m.pcs.dirty)
-	m.pcs.dirty = m.pcs.dirty[:0]
+	m.pcs.dirty = map[*node]time.Duration{} // maps do not shrink
 }
 
-func (m *Machine) sample(n *node) {
-	n.cachedDirty = false
-	if n.powerSince >= 0 {
-		m.spend(n, spentPCS, n.powerSince)
-		n.powerSince = -1
-	}
+func (m *Machine) sample(n *node, now time.Duration) {
 	r := m.reading(n)
-	if r.power == n.cached.power && r.management == n.cached.management {
-		return
+	if r != n.cached {
+		n.cached, n.cachedAt = r, now
 	}
-	r.changed = m.time().Format(time.RFC3339Nano)
-	n.cached = r
 }
 
 // inPCS reports whether the node is in the map of PCS. m.mu is held.
 func (m *Machine) inPCS(n *node) bool {
-	return n.state != "Empty" && m.has(n, "pcs_missing") == nil && m.has(n, "hsm_empty") == nil && m.inHSM(n)
+	return n.state != stateEmpty && m.has(n, "pcs_missing") == nil && m.has(n, "hsm_empty") == nil && m.inHSM(n)
 }
 
 // Operations in the order and spelling in which PCS lists them.
@@ -199,7 +221,7 @@ func (m *Machine) powerStatusGet(w http.ResponseWriter, r *http.Request) {
 func (m *Machine) powerStatus(w http.ResponseWriter, req statusRequest) {
 	about(w, len(req.Xname))
 	power, management := strings.ToLower(req.PowerFilter), strings.ToLower(req.ManagementFilter)
-	if !slices.Contains([]string{"", powerOn, powerOff, powerUndefined}, power) {
+	if !slices.Contains(powerNames[:], power) {
 		problemf(w, http.StatusBadRequest, "invalid powerStateFilter: %s", req.PowerFilter)
 		return
 	}
@@ -217,7 +239,7 @@ func (m *Machine) powerStatus(w http.ResponseWriter, req statusRequest) {
 			return power != "" && s.Power != power || management != "" && s.Management != management
 		})
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"status": list})
+	writeItems(w, "status", slices.Values(list), appendPowerStatus)
 }
 
 // powerStatusOf looks components up, each once; none means all that PCS knows. The
@@ -266,9 +288,17 @@ func (m *Machine) powerStatusOf(xnames []string) (list []powerStatus, bad []stri
 
 func (m *Machine) statusOf(n *node) powerStatus {
 	return powerStatus{
-		Xname: n.spec.Xname, Power: n.cached.power, Management: n.cached.management, Operations: m.operations(n),
-		LastUpdated: n.cached.changed,
+		Xname: n.xname, Power: n.cached.power.String(), Management: n.cached.management(), Operations: m.operations(n),
+		LastUpdated: m.pcs.stamp(m.epoch, n.cachedAt+m.skew("pcs")),
 	}
+}
+
+// stamp writes the moment of a change. Nodes come in runs that changed together.
+func (p *pcs) stamp(epoch time.Time, changed time.Duration) string {
+	if p.stampText == "" || p.stampOf != changed {
+		p.stampOf, p.stampText = changed, epoch.Add(changed).UTC().Format(time.RFC3339Nano)
+	}
+	return p.stampText
 }
 
 // transitionID reads the id in a path; PCS wants a UUID.

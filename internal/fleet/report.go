@@ -45,12 +45,13 @@ type reportQueue struct {
 
 // pendingReport is a node that wants to report in the life it has.
 type pendingReport struct {
-	n    *node
-	life uint32
+	n       *node
+	life    uint32
+	refused *refusals // of this report; nil for none
 }
 
-// retry is a report that has not been accepted yet.
-type retry struct {
+// refusals are the tries of a report that has not been accepted yet.
+type refusals struct {
 	backoff reporter.Backoff
 	tries   int
 }
@@ -83,18 +84,23 @@ func (m *Machine) startReporter(n *node) {
 	if f := m.use(n, "reporter_delay"); f != nil {
 		delay = m.scaled(f.duration)
 	}
-	m.afterNode(n, delay, func() {
-		m.idle(n)
-		m.enqueueReport(n)
-	})
+	m.afterNode(n, delay, (*Machine).firstReport)
 }
 
-// enqueueReport hands the node to the workers. m.mu is held.
-func (m *Machine) enqueueReport(n *node) {
+func (m *Machine) firstReport(n *node) {
+	m.idle(n)
+	m.newReport(n)
+}
+
+// newReport starts a report of the node. m.mu is held.
+func (m *Machine) newReport(n *node) { m.enqueueReport(n, nil) }
+
+// enqueueReport hands a report to the workers. m.mu is held.
+func (m *Machine) enqueueReport(n *node, refused *refusals) {
 	if m.ctx == nil || m.ctx.Err() != nil {
 		return
 	}
-	m.reports.queue = append(m.reports.queue, pendingReport{n, n.life})
+	m.reports.queue = append(m.reports.queue, pendingReport{n, n.life, refused})
 	if m.reports.running < m.reports.max {
 		m.reports.running++
 		m.reports.wg.Go(m.reportAll)
@@ -112,7 +118,9 @@ func (m *Machine) reportAll() {
 	}()
 	for len(m.reports.queue) > 0 && m.ctx.Err() == nil {
 		job := m.reports.queue[0]
-		m.reports.queue = m.reports.queue[1:]
+		if m.reports.queue = m.reports.queue[1:]; len(m.reports.queue) == 0 {
+			m.reports.queue = nil
+		}
 		if job.n.life != job.life {
 			continue // it went down meanwhile
 		}
@@ -122,10 +130,10 @@ func (m *Machine) reportAll() {
 		}
 		m.twist(job.n, &r)
 		m.mu.Unlock()
-		answer := m.reports.send(m.ctx, job.n.spec.Xname, r)
+		answer := m.reports.send(m.ctx, job.n.xname, r)
 		m.mu.Lock()
 		if job.n.life == job.life && m.ctx.Err() == nil {
-			m.reported(job.n, period, answer)
+			m.reported(job, period, answer)
 		}
 	}
 }
@@ -143,37 +151,34 @@ func (m *Machine) twist(n *node, r *reporter.Report) {
 // reported takes the answer to a report: accepted, or to be tried again for as
 // long as the node lives. The period is a promise to BOS, whose actual-state TTL runs
 // on the wall clock: it is not scaled. m.mu is held.
-func (m *Machine) reported(n *node, period time.Duration, a reporter.Answer) {
+func (m *Machine) reported(job pendingReport, period time.Duration, a reporter.Answer) {
+	n := job.n
 	if a.Outcome == reporter.Accepted {
 		m.count.reports++
 		wait := period
 		if !n.reported {
 			wait = reporter.FirstWait(period, m.chance(n, "report"))
 		}
-		n.reported, n.retry = true, nil
+		n.reported = true
 		if period > 0 {
-			life := n.life
-			m.steadily(m.now()+wait, func() {
-				if n.life == life {
-					m.enqueueReport(n)
-				}
-			})
+			m.schedule(event{at: m.now() + wait, n: n, life: n.life, steady: true, do: (*Machine).newReport})
 		}
 		return
 	}
 	m.count.reportRetries++
-	if n.retry == nil {
-		n.retry = new(retry)
+	refused := job.refused
+	if refused == nil {
+		refused = new(refusals)
 	}
-	n.retry.tries++
-	tries := n.retry.tries
+	refused.tries++
+	tries := refused.tries
 	if tries == 1 || tries%16 == 0 {
-		m.log.Debug("report not accepted", "xname", n.spec.Xname, "outcome", a.Outcome, "try", tries, "err", a.Text)
+		m.log.Debug("report not accepted", "xname", n.xname, "outcome", a.Outcome, "try", tries, "err", a.Text)
 	}
-	pause := n.retry.backoff.Next(a, m.chance(n, "backoff "+strconv.Itoa(tries)))
+	pause := refused.backoff.Next(a, m.chance(n, "backoff "+strconv.Itoa(tries)))
 	wait := max(m.scaled(pause), min(reportFloorCap, time.Duration(tries)*reportFloor))
 	wait = max(wait, min(pause, a.RetryAfter)) // the server asks in its own time, not in the machine's
-	m.afterNode(n, wait, func() { m.enqueueReport(n) })
+	m.afterNode(n, wait, func(m *Machine, n *node) { m.enqueueReport(n, refused) })
 }
 
 // hookReport sends reports through Config.Report.

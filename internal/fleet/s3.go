@@ -66,7 +66,7 @@ func (m *Machine) objectGet(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	objects, known := m.s3.buckets[bucket]
 	o := objects[key]
-	if m.imageDeleted(key) {
+	if m.imageDeleted(nil, key) {
 		o = nil
 	}
 	other := r.Method == http.MethodHead && m.serviceFault("s3", "etag_mismatch") != nil
@@ -101,7 +101,7 @@ func (m *Machine) objectPut(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.PathValue("key") != "" {
 		m.mu.Lock()
-		o := m.s3.put(r.PathValue("bucket"), r.PathValue("key"), data, m.time())
+		o := m.s3.put(r.PathValue("bucket"), r.PathValue("key"), data, m.serviceTime("s3"))
 		if kind := r.Header.Get("Content-Type"); kind != "" {
 			o.kind = kind
 		}

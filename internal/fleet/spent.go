@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -15,14 +16,24 @@ const (
 	spentKinds
 )
 
-// interval is time spent on a node, counted from the start of the machine.
+// interval is time spent on a node.
 type interval struct {
-	from, to time.Duration
-	kind     spentKind
+	from   time.Duration // since the start of the machine
+	length uint32        // in intervalUnit
+	kind   spentKind
 }
 
+// intervalUnit makes twelve hours the longest interval.
+const intervalUnit = 10 * time.Microsecond
+
+func newInterval(from, to time.Duration, kind spentKind) interval {
+	return interval{from, uint32(min((to-from)/intervalUnit, math.MaxUint32)), kind}
+}
+
+func (i interval) to() time.Duration { return i.from + time.Duration(i.length)*intervalUnit }
+
 // spentLength bounds the intervals kept per node: about three reboots.
-const spentLength = 24
+const spentLength = 16
 
 // Spent is how much of a stretch of time the simulated hardware used for one
 // node, on the wall clock. Kinds overlap; Total counts every moment once.
@@ -53,10 +64,13 @@ func (m *Machine) spend(n *node, kind spentKind, from time.Duration) {
 	if now == from {
 		return
 	}
+	n.spent = slices.DeleteFunc(n.spent, func(i interval) bool { return i.kind == kind && i.from >= from }) // it is in this one
 	if len(n.spent) == spentLength {
-		n.spent = append(n.spent[:0], n.spent[1:]...)
+		n.spent = slices.Delete(n.spent, 0, 1)
 	}
-	n.spent = append(n.spent, interval{from, now, kind})
+	spent := make([]interval, len(n.spent)+1) // no spare room: there are many nodes
+	spent[copy(spent, n.spent)] = newInterval(from, now, kind)
+	n.spent = spent
 }
 
 // Spent reports the hardware time of a node between two moments; a zero from is
@@ -82,7 +96,7 @@ func (m *Machine) spentBetween(n *node, from, to time.Time) Spent {
 	}
 	all := slices.Clone(n.spent)
 	if n.busySince >= 0 {
-		all = append(all, interval{n.busySince, m.now(), spentNode})
+		all = append(all, newInterval(n.busySince, m.now(), spentNode))
 	}
 	kinds := [spentKinds]time.Duration{}
 	for k := range spentKinds {
@@ -100,7 +114,7 @@ func union(all []interval, lo, hi time.Duration, want func(interval) bool) time.
 	slices.SortFunc(all, func(a, b interval) int { return int(a.from - b.from) })
 	var sum time.Duration
 	for _, i := range all {
-		if from, to := max(i.from, lo), min(i.to, hi); from < to {
+		if from, to := max(i.from, lo), min(i.to(), hi); from < to {
 			sum += to - from
 			lo = to
 		}

@@ -45,34 +45,49 @@ type transition struct {
 	asked     time.Duration
 	status    string
 	tasks     []task
+	seen      map[string]bool  // that are in tasks; until it is submitted
+	deputies  map[*node]string // keys that came with the request
 	tier      tier
 	deadline  time.Duration
 	abort     bool
 	started   chan struct{} // closed when no task is new any more
 }
 
-// task is one component of a transition.
+// task is one component of a transition. A machine keeps them by the million.
 type task struct {
-	xname       string
-	deputy      string
-	n           *node // nil when PCS does not know it
-	status      string
-	description string
-	err         string
-	next        tier
-	reservation *reservation
+	n        *node  // perhaps a stranger
+	outcome  uint16 // in Machine.outcomes
+	status   taskStatus
+	next     tier
+	reserved bool // by this transition
 }
 
+// outcome is what there is to say about a task.
+type outcome struct{ description, err string }
+
+type taskStatus uint8
+
 const (
-	taskNew         = "new"
-	taskInProgress  = "in-progress"
-	taskFailed      = "failed"
-	taskSucceeded   = "succeeded"
-	taskUnsupported = "unsupported"
+	taskNew taskStatus = iota
+	taskInProgress
+	taskFailed
+	taskSucceeded
+	taskUnsupported
 )
 
-func (t *task) finish(status, description, err string) {
-	t.status, t.description, t.err, t.next = status, description, err, tierDone
+var taskStatusNames = [...]string{"new", "in-progress", "failed", "succeeded", "unsupported"}
+
+func (s taskStatus) String() string { return taskStatusNames[s] }
+
+// describe notes what there is to say about a task. m.mu is held.
+func (m *Machine) describe(t *task, description, err string) {
+	t.outcome = m.outcomes.index(outcome{description, err})
+}
+
+// end is the end of a task. m.mu is held.
+func (m *Machine) end(t *task, status taskStatus, description, err string) {
+	t.status, t.next = status, tierDone
+	m.describe(t, description, err)
 }
 
 func (t *task) open() bool { return t.status == taskNew || t.status == taskInProgress }
@@ -103,10 +118,10 @@ func (m *Machine) transitionCreate(w http.ResponseWriter, r *http.Request) {
 	if req.Deadline != nil {
 		tr.minutes = *req.Deadline
 	}
-	for _, l := range req.Location {
-		tr.tasks = append(tr.tasks, task{xname: l.Xname, deputy: l.Deputy, status: taskNew, description: "Gathering data for transition"})
-	}
 	m.mu.Lock()
+	for _, l := range req.Location {
+		m.addTask(tr, l.Xname, l.Deputy)
+	}
 	lost := m.serviceFault("pcs", "pcs_accept_then_lose") != nil
 	failed := m.serviceFault("pcs", "pcs_500_after_execute")
 	m.submit(tr, lost)
@@ -126,23 +141,36 @@ func (m *Machine) transitionCreate(w http.ResponseWriter, r *http.Request) {
 func (m *Machine) newTransition(operation string, minutes int) *transition {
 	return &transition{
 		id: m.newID(), operation: operation, minutes: minutes, created: m.time(), asked: m.now(), status: "new", started: make(chan struct{}),
+		seen: map[string]bool{}, deputies: map[*node]string{},
 	}
+}
+
+// addTask adds a component to a transition that has not been submitted; the second
+// time it is there already. m.mu is held.
+func (m *Machine) addTask(tr *transition, xname, deputy string) {
+	if tr.seen[xname] {
+		return
+	}
+	tr.seen[xname] = true
+	n := m.byXname[xname]
+	if n == nil {
+		n = stranger(xname)
+	}
+	if deputy != "" {
+		tr.deputies[n] = deputy
+	}
+	t := task{n: n}
+	m.describe(&t, "Gathering data for transition", "")
+	tr.tasks = append(tr.tasks, t)
 }
 
 // submit records a transition and, unless it gets lost, runs it. m.mu is held.
 func (m *Machine) submit(tr *transition, lost bool) {
-	seen := make(map[string]bool, len(tr.tasks))
-	kept := tr.tasks[:0]
-	for _, t := range tr.tasks {
-		if !seen[t.xname] {
-			seen[t.xname] = true
-			kept = append(kept, t)
-			if n := m.byXname[t.xname]; n != nil {
-				n.requests[slices.Index(everyOperation[:], tr.operation)]++
-			}
-		}
+	operation := slices.Index(everyOperation[:], tr.operation)
+	for i := range tr.tasks {
+		tr.tasks[i].n.requests[operation]++
 	}
-	tr.tasks = kept
+	tr.tasks, tr.seen = slices.Clip(slices.Clone(tr.tasks)), nil
 	m.pcs.transitions[tr.id] = tr
 	m.pcs.order = append(m.pcs.order, tr)
 	for len(m.pcs.order) > transitionsKept || m.time().Sub(m.pcs.order[0].created) > transitionLife {
@@ -172,33 +200,32 @@ func (m *Machine) start(tr *transition) {
 
 // plan decides what one task has to do.
 func (m *Machine) plan(tr *transition, t *task, hsmUp bool) {
-	kind, power := hmsType(t.xname)
-	n := m.byXname[t.xname]
+	n, deputy := t.n, tr.deputies[t.n]
+	kind, power := hmsType(n.xname)
 	switch {
 	case kind == "":
-		t.finish(taskFailed, "Invalid xname", "")
+		m.end(t, taskFailed, "Invalid xname", "")
 		return
 	case !power:
-		t.finish(taskUnsupported, "No power control for component type "+kind, "")
+		m.end(t, taskUnsupported, "No power control for component type "+kind, "")
 		return
-	case n == nil || !m.inPCS(n):
-		t.finish(taskFailed, "Missing xname", "")
+	case !n.known() || !m.inPCS(n):
+		m.end(t, taskFailed, "Missing xname", "")
 		return
 	case !hsmUp:
-		t.finish(taskFailed, "Error retrieving HSM data", "")
+		m.end(t, taskFailed, "Error retrieving HSM data", "")
 		return
 	}
-	t.n = n
 	isOff, isOn := n.cached.power == powerOff, n.cached.power == powerOn
 	switch {
 	case !slices.Contains(m.operations(n), tr.operation):
-		t.finish(taskUnsupported, "Unsupported for transition operation", "")
+		m.end(t, taskUnsupported, "Unsupported for transition operation", "")
 		return
 	case isOn && tr.operation == "On", isOff && (tr.operation == "Off" || tr.operation == "Soft-Off" || tr.operation == "Force-Off"):
-		t.finish(taskSucceeded, "Component already in desired state", "")
+		m.end(t, taskSucceeded, "Component already in desired state", "")
 		return
 	case !isOn && (tr.operation == "Hard-Restart" || tr.operation == "Soft-Restart"):
-		t.finish(taskFailed, "Component must be on for this operation", "")
+		m.end(t, taskFailed, "Component must be on for this operation", "")
 		return
 	}
 	switch tr.operation {
@@ -217,20 +244,21 @@ func (m *Machine) plan(tr *transition, t *task, hsmUp bool) {
 			t.next = tierOn
 		}
 	}
-	if t.deputy != "" && m.reservedNode(n) && n.reservation != nil && strings.EqualFold(n.reservation.deputy, t.deputy) {
-		t.description = "Reserved"
+	if deputy != "" && m.reservedNode(n) && n.reservation != nil && strings.EqualFold(n.reservation.deputy, deputy) {
+		m.describe(t, "Reserved", "")
 		return
 	}
 	res, reason := m.reserve(n, 0) // PCS renews its one-minute reservations
 	switch {
 	case reason == "NotFound":
-		t.finish(taskFailed, "Xname not found in HSM", "")
-	case reason != "" && t.deputy != "":
-		t.finish(taskFailed, "Invalid deputy key and unable to reserve component", "")
+		m.end(t, taskFailed, "Xname not found in HSM", "")
+	case reason != "" && deputy != "":
+		m.end(t, taskFailed, "Invalid deputy key and unable to reserve component", "")
 	case reason != "":
-		t.finish(taskFailed, "Unable to reserve component", "")
+		m.end(t, taskFailed, "Unable to reserve component", "")
 	default:
-		t.reservation, t.description = res, "Reserved"
+		res.holder, t.reserved = tr, true
+		m.describe(t, "Reserved", "")
 	}
 }
 
@@ -249,10 +277,10 @@ func (m *Machine) enterTier(tr *transition, from tier) {
 				continue
 			}
 			if err := m.command(t.n, op); err != "" {
-				t.finish(taskFailed, "Failed to apply transition, "+op.String(), err)
+				m.end(t, taskFailed, "Failed to apply transition, "+op.String(), err)
 				continue
 			}
-			t.description = "Applied transition, " + op.String()
+			m.describe(t, "Applied transition, "+op.String(), "")
 			if tr.minutes == 0 {
 				m.advanceTask(tr, t, "Transition accepted, "+op.String())
 				continue
@@ -271,10 +299,11 @@ func (m *Machine) enterTier(tr *transition, from tier) {
 // advanceTask takes a task to its next tier, or to its end.
 func (m *Machine) advanceTask(tr *transition, t *task, description string) {
 	if tr.tier < tierOn && (tr.operation == "Init" || tr.operation == "Hard-Restart") {
-		t.next, t.description = tierOn, description
+		t.next = tierOn
+		m.describe(t, description, "")
 		return
 	}
-	t.finish(taskSucceeded, description, "")
+	m.end(t, taskSucceeded, description, "")
 }
 
 // confirm compares the cached power states with what this tier is to achieve.
@@ -303,7 +332,7 @@ func (m *Machine) confirm(tr *transition) {
 		case tr.tier == tierGracefulOff && tr.operation != "Soft-Off":
 			t.next = tierForceOff
 		default:
-			t.finish(taskFailed, "Failed to achieve transition", fmt.Sprintf("Timeout waiting for transition, %s.", op))
+			m.end(t, taskFailed, "Failed to achieve transition", fmt.Sprintf("Timeout waiting for transition, %s.", op))
 		}
 	}
 	if waiting {
@@ -322,19 +351,18 @@ func (m *Machine) finish(tr *transition) {
 	for i := range tr.tasks {
 		t := &tr.tasks[i]
 		if t.open() {
-			t.finish(taskFailed, "Transition aborted", "Transition aborted")
+			m.end(t, taskFailed, "Transition aborted", "Transition aborted")
 		}
-		if t.n == nil {
+		if !t.reserved {
 			continue
 		}
-		if t.reservation != nil {
-			if t.n.reservation == t.reservation {
-				t.n.reservation = nil
-			}
-			t.reservation = nil
-			m.spend(t.n, spentPCS, tr.asked)
+		t.reserved = false
+		if r := t.n.reservation; r != nil && r.holder == tr {
+			t.n.reservation = nil
 		}
+		m.spend(t.n, spentPCS, tr.asked)
 	}
+	tr.deputies = nil
 }
 
 // transitionJSON is a transition on the wire; lists of transitions leave out the
@@ -356,24 +384,27 @@ type taskJSON struct {
 	Error       string `json:"error,omitempty"`
 }
 
-func (tr *transition) json(withTasks bool) transitionJSON {
+// transitionJSON is a transition as PCS shows it. m.mu is held.
+func (m *Machine) transitionJSON(tr *transition, withTasks bool) transitionJSON {
 	counts := map[string]int{"total": len(tr.tasks), "new": 0, "in-progress": 0, "failed": 0, "succeeded": 0, "un-supported": 0}
+	created := tr.created.Add(m.skew("pcs"))
 	j := transitionJSON{
-		ID: tr.id, Operation: tr.operation, Created: tr.created.Format(time.RFC3339), Status: tr.status, TaskCounts: counts,
-		Expires: tr.created.Add(transitionLife).Format(time.RFC3339),
+		ID: tr.id, Operation: tr.operation, Created: created.Format(time.RFC3339), Status: tr.status, TaskCounts: counts,
+		Expires: created.Add(transitionLife).Format(time.RFC3339),
 	}
 	if tr.abort && tr.status != "aborted" {
 		j.Status = "abort-signaled"
 	}
 	for i := range tr.tasks {
 		t := &tr.tasks[i]
-		key := t.status
-		if key == taskUnsupported {
+		key := t.status.String()
+		if t.status == taskUnsupported {
 			key = "un-supported" // the count is spelled unlike the task
 		}
 		counts[key]++
 		if withTasks {
-			j.Tasks = append(j.Tasks, taskJSON{t.xname, t.status, t.description, t.err})
+			said := m.outcomes.at(t.outcome)
+			j.Tasks = append(j.Tasks, taskJSON{t.n.xname, t.status.String(), said.description, said.err})
 		}
 	}
 	return j
@@ -383,7 +414,7 @@ func (m *Machine) transitionList(w http.ResponseWriter, _ *http.Request) {
 	m.mu.Lock()
 	list := make([]transitionJSON, len(m.pcs.order))
 	for i, tr := range m.pcs.order {
-		list[i] = tr.json(false)
+		list[i] = m.transitionJSON(tr, false)
 	}
 	m.mu.Unlock()
 	about(w, len(list))
@@ -399,7 +430,7 @@ func (m *Machine) transitionGet(w http.ResponseWriter, r *http.Request) {
 	tr := m.pcs.transitions[id]
 	var j transitionJSON
 	if tr != nil {
-		j = tr.json(true)
+		j = m.transitionJSON(tr, true)
 	}
 	m.mu.Unlock()
 	if tr == nil {

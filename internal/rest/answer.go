@@ -12,7 +12,8 @@ import (
 // The greatest answers in bytes; a longer one is malformed.
 const (
 	MaxAnswer = 64 << 20 // read as a whole
-	MaxStream = 1 << 30  // read item by item
+	MaxStream = 1 << 30  // read item by item,
+	MaxItem   = 16 << 20 // of which none may be longer
 )
 
 // Answer is a 2xx answer whose body is still to be read.
@@ -69,11 +70,19 @@ func (a *Answer) broken(err error, text []byte) error {
 // ReadList decodes a JSON list item by item, never holding more than one, and calls each for every item. With a member
 // name, the list is that member of an object, and other members are skipped; an object without it is malformed. With an
 // empty name the body is the list itself. A list that is null is malformed. An error of each ends the reading and is
-// returned.
+// returned. The error of a malformed item has its number, and its name if T is a fmt.Stringer.
 func ReadList[T any](a *Answer, member string, each func(T) error) error {
-	r := &excerptReader{r: io.LimitReader(a.body, MaxStream)}
+	return ReadPage(a, member, each, func(string, json.RawMessage) error { return nil })
+}
+
+// ReadPage is ReadList that calls other for each other member of the object. An error of other is one of the answer.
+func ReadPage[T any](a *Answer, member string, each func(T) error, other func(name string, value json.RawMessage) error) error {
+	r := &itemReader{r: io.LimitReader(a.body, MaxStream), room: MaxItem}
 	d := json.NewDecoder(r)
-	err := readList(d, member, each)
+	err := readObject(d, member, func(item T) error {
+		r.room = MaxItem
+		return each(item)
+	}, other)
 	if err == nil {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
 			return nil
@@ -97,7 +106,7 @@ type stopError struct{ err error }
 
 func (e *stopError) Error() string { return e.err.Error() }
 
-func readList[T any](d *json.Decoder, member string, each func(T) error) error {
+func readObject[T any](d *json.Decoder, member string, each func(T) error, other func(string, json.RawMessage) error) error {
 	if member == "" {
 		return readItems(d, each)
 	}
@@ -117,9 +126,12 @@ func readList[T any](d *json.Decoder, member string, each func(T) error) error {
 			}
 			continue
 		}
-		var skipped json.RawMessage
-		if err := d.Decode(&skipped); err != nil {
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
 			return err
+		}
+		if err := other(fmt.Sprint(name), value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if err := expect(d, json.Delim('}')); err != nil {
@@ -135,10 +147,14 @@ func readItems[T any](d *json.Decoder, each func(T) error) error {
 	if err := expect(d, json.Delim('[')); err != nil {
 		return err
 	}
-	for d.More() {
+	for n := 1; d.More(); n++ {
 		var item T
 		if err := d.Decode(&item); err != nil {
-			return err
+			where := fmt.Sprintf("item %d", n)
+			if s, ok := any(item).(fmt.Stringer); ok && s.String() != "" { // what could be read of it
+				where += fmt.Sprintf(", %q", s.String())
+			}
+			return fmt.Errorf("%s: %w", where, err)
 		}
 		if err := each(item); err != nil {
 			return &stopError{err}
@@ -158,16 +174,23 @@ func expect(d *json.Decoder, want json.Delim) error {
 	return nil
 }
 
-// excerptReader remembers the beginning of what it reads.
-type excerptReader struct {
+// itemReader remembers the beginning of what it reads, and ends when one item takes too much room.
+type itemReader struct {
 	r     io.Reader
 	start []byte
+	room  int // left for the item
 }
 
-func (e *excerptReader) Read(p []byte) (int, error) {
-	n, err := e.r.Read(p)
-	if room := maxExcerpt - len(e.start); room > 0 {
-		e.start = append(e.start, p[:min(n, room)]...)
+var errItemTooLong = fmt.Errorf("an item of more than %d bytes", MaxItem)
+
+func (r *itemReader) Read(p []byte) (int, error) {
+	if r.room <= 0 {
+		return 0, errItemTooLong
+	}
+	n, err := r.r.Read(p)
+	r.room -= n
+	if left := maxExcerpt - len(r.start); left > 0 {
+		r.start = append(r.start, p[:min(n, left)]...)
 	}
 	return n, err
 }

@@ -2,6 +2,8 @@ package rest
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/bootorch/bosgo/bos"
@@ -21,44 +23,46 @@ func Distinct[T comparable](items []T) []T {
 }
 
 // InBatches calls do with up to size ids at a time, one batch after the other; a size below 1 means all at once. A
-// *bos.BatchError of do counts for the ids it names, another error for its whole batch; after one that matches
-// bos.ErrUnavailable the remaining batches are not tried and fail alike. Where no batch succeeded at all, the result is
-// the first error as it is, else a *bos.BatchError of all that failed.
+// *bos.BatchError of do counts for the ids it names, another error for its whole batch. After one that matches
+// bos.ErrUnavailable the remaining batches are not tried; their ids fail with bos.ErrUnavailable and no other class, since
+// nothing was sent for them, whatever became of the batch before. Where one error is true of all ids, it is the result as
+// it is, else a *bos.BatchError of all that failed.
 func InBatches(ids []bos.ComponentID, size int, do func(batch []bos.ComponentID) error) error {
 	if size < 1 {
 		size = max(1, len(ids))
 	}
 	failed := map[bos.ComponentID]error{}
-	succeeded := false
-	var first, outage error
+	var first, outage, skipped error // of a whole batch
+	done := false                    // for some ids at least
 	for batch := range slices.Chunk(ids, size) {
-		err := outage
-		if err == nil {
+		var err error
+		if outage != nil {
+			skipped = fmt.Errorf("not tried after %s: %w", outage.Error(), bos.ErrUnavailable)
+			err = skipped
+		} else {
 			err = do(batch)
 		}
 		if partial, ok := errors.AsType[*bos.BatchError](err); ok {
-			for id, cause := range partial.Failed {
-				failed[id] = cause
-			}
-			succeeded = true
-			continue
+			maps.Copy(failed, partial.Failed)
+			err = nil
 		}
 		if err == nil {
-			succeeded = true
+			done = true
 			continue
-		}
-		if first == nil {
-			first = err
-		}
-		if errors.Is(err, bos.ErrUnavailable) {
-			outage = err
 		}
 		for _, id := range batch {
 			failed[id] = err
 		}
+		if first == nil {
+			first = err
+		}
+		if outage == nil && errors.Is(err, bos.ErrUnavailable) {
+			outage = err
+		}
 	}
+	mixed := outage != nil && (first != outage || skipped != nil && errors.Is(outage, ErrOutcomeUnknown)) //nolint:errorlint // identity
 	switch {
-	case first != nil && !succeeded:
+	case first != nil && !done && !mixed:
 		return first
 	case len(failed) > 0:
 		return &bos.BatchError{Failed: failed}

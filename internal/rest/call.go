@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -17,6 +18,7 @@ type call struct {
 	method     string
 	where      string // URL without query
 	repeatable bool   // a repetition does no harm
+	token      string // sent along; an answer that repeats it is shown without
 	read       func(*Answer) error
 
 	began   time.Time
@@ -84,15 +86,16 @@ func (c *call) worthRepeating(resp *http.Response, err error) bool {
 	return false
 }
 
-// nextWait returns the wait before the next retry: 0, then RetryWait doubling up to 120 of it, or what the answer asks for.
+// nextWait returns the wait before the next retry: 0, then RetryWait doubling up to 120 of it, or what the answer asks
+// for. One that asks for no time at all is an answer like any other, lest every retry follow at once.
 func (c *call) nextWait(resp *http.Response) time.Duration {
 	cfg := &c.client.cfg
 	longest := 120 * cfg.RetryWait
 	if resp != nil {
 		switch resp.StatusCode {
 		case http.StatusServiceUnavailable, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
-			if d, ok := retryAfter(resp.Header.Get("Retry-After")); ok {
-				return d
+			if d, _ := retryAfter(resp.Header.Get("Retry-After")); d > 0 {
+				return cfg.Jitter(d)
 			}
 		}
 	}
@@ -123,9 +126,21 @@ func (c *call) backoff(_, _ time.Duration, _ int, _ *http.Response) time.Duratio
 	return c.wait
 }
 
+// maxDrain is the greatest body in bytes that is read to its end for the sake of the connection.
+const maxDrain = 64 << 10
+
+// finish closes the body. One that is known to be short is read to its end, so that the connection can be used again;
+// others may never end.
+func finish(resp *http.Response) {
+	if 0 < resp.ContentLength && resp.ContentLength <= maxDrain {
+		_, _ = io.Copy(io.Discard, resp.Body)
+	}
+	resp.Body.Close()
+}
+
 // receive handles the answer of the last try.
 func (c *call) receive(resp *http.Response) error {
-	defer resp.Body.Close()
+	defer finish(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return c.statusError(resp)
 	}

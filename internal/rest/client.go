@@ -10,9 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
-	"github.com/sony/gobreaker/v2"
 )
 
 // Client speaks to one service. It is safe for concurrent use.
@@ -21,7 +21,7 @@ type Client struct {
 	base    *url.URL
 	cfg     Config
 	http    *http.Client
-	breaker *gobreaker.CircuitBreaker[struct{}]
+	breaker *Breaker
 }
 
 // Request is one request of a service.
@@ -51,15 +51,7 @@ func New(service, baseURL string, cfg Config) (*Client, error) {
 	}
 	c := &Client{service: service, base: base, cfg: cfg}
 	c.http = &http.Client{Transport: newTransport(cfg), CheckRedirect: c.checkRedirect}
-	if cfg.BreakAfter > 0 {
-		c.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-			Name:         service,
-			Timeout:      cfg.BreakFor,
-			ReadyToTrip:  func(n gobreaker.Counts) bool { return int(n.ConsecutiveFailures) >= cfg.BreakAfter },
-			IsSuccessful: answered,
-			IsExcluded:   func(err error) bool { return errors.Is(err, errCanceled) },
-		})
-	}
+	c.breaker = NewBreaker(service, cfg.BreakAfter, cfg.BreakFor, cfg.Log, outage)
 	return c, nil
 }
 
@@ -68,14 +60,25 @@ func ParseBase(baseURL string) (*url.URL, error) {
 	u, err := url.Parse(baseURL)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return nil, badConfig("'%s' is not a URL of a service: write http://host or https://host, with a path if there is one", baseURL)
+		return nil, badConfig("'%s' is not a URL of a service: write http://host or https://host, with a path if there is one", withoutSecrets(baseURL))
 	case u.User != nil:
 		return nil, badConfig("the URL of %s holds a user name: use a token file instead", u.Host)
 	case u.RawQuery != "" || u.Fragment != "":
-		return nil, badConfig("'%s' is not a base URL: leave out what follows the path", baseURL)
+		return nil, badConfig("'%s' is not a base URL: leave out what follows the path", withoutSecrets(baseURL))
 	}
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
 	return u, nil
+}
+
+// withoutSecrets returns a URL that may be none without the parts where passwords and tokens are put.
+func withoutSecrets(text string) string {
+	if i := strings.IndexAny(text, "?#"); i >= 0 {
+		text = text[:i] + "…"
+	}
+	if i := strings.LastIndexByte(text, '@'); i >= 0 {
+		text = "…" + text[i:]
+	}
+	return text
 }
 
 // Base returns the base URL, without trailing slash.
@@ -84,21 +87,21 @@ func (c *Client) Base() string { return c.base.String() }
 // Config returns the configuration, with what was not set filled in.
 func (c *Client) Config() Config { return c.cfg }
 
-// answered reports whether err, if any, came from a service that is there: an outage is what the breaker counts.
-func answered(err error) bool {
+// outage reports whether err says that the service is away, or not itself.
+func outage(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return !ok || e.Status != 0 && e.Status < 500 || e.class == ErrMalformed //nolint:errorlint // class is one of ours, never wrapped
+	return ok && (e.Status == 0 || e.Status >= 500) && e.class != ErrMalformed //nolint:errorlint // class is one of ours, never wrapped
 }
 
 // Do makes the call and gives the first answer with a 2xx status to read, which may be nil. Each retry that gets an
-// answer calls read anew. Every error is an *Error or what read returned beside one.
+// answer calls read anew. Every error is an *Error or what read returned beside one; an *Error around an *OpenError when
+// the service has been away for a while and was not asked.
 func (c *Client) Do(ctx context.Context, r Request, read func(*Answer) error) error {
-	if c.breaker == nil {
-		return c.do(ctx, r, read)
-	}
-	_, err := c.breaker.Execute(func() (struct{}, error) { return struct{}{}, c.do(ctx, r, read) })
-	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return (&call{client: c, method: r.Method, where: c.where(r)}).error(errors.New("not asked: the service has failed several times in a row"))
+	err := c.breaker.Do(func() error { return c.do(ctx, r, read) })
+	if open, ok := err.(*OpenError); ok { //nolint:errorlint // the breaker's own, not one that a call brought
+		e := (&call{client: c, method: r.Method, where: c.where(r)}).error(open)
+		e.RetryAfter = max(0, time.Until(open.Next))
+		return e
 	}
 	return err
 }
@@ -127,7 +130,7 @@ func (c *Client) do(ctx context.Context, r Request, read func(*Answer) error) er
 	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, r.Method, target, body)
 	if err != nil {
-		return t.error(err)
+		return t.error(withoutURL(err))
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "bosgo")
@@ -142,6 +145,7 @@ func (c *Client) do(ctx context.Context, r Request, read func(*Answer) error) er
 		}
 		if token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
+			t.token = token
 		}
 	}
 	req.SetResponseHandler(t.receive)

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +35,7 @@ func TestBaseURL(t *testing.T) {
 		{"http://[fd00::1]:80", "http://[fd00::1]:80"},
 		{"http://cray-smd/", "http://cray-smd"},
 		{"", ""}, {"cray-smd", ""}, {"cray-smd:80/hsm", ""}, {"ftp://x", ""}, {"http://", ""}, {"http:///hsm", ""}, {"http://:80", ""},
-		{"http://u:geheim@x", ""}, {"http://x?y", ""}, {"http://x#y", ""}, {"http://x/%zz", ""}, {"http://x y", ""},
+		{"http://u:geheim@x", ""}, {"http://u:geheim@x y", ""}, {"u:geheim@x", ""}, {"http://x?token=geheim", ""}, {"x?token=geheim", ""}, {"http://x?y", ""}, {"http://x#y", ""}, {"http://x/%zz", ""}, {"http://x y", ""},
 	} {
 		c, err := rest.New("hsm", tt.url, rest.Config{})
 		if tt.want == "" {
@@ -46,6 +48,20 @@ func TestBaseURL(t *testing.T) {
 			t.Errorf("%q: base %q, error %v, want %q", tt.url, c.Base(), err, tt.want)
 		}
 	}
+}
+
+// outages is a service that answers 503 while away is set.
+type outages struct {
+	away     bool
+	requests int
+}
+
+func (o *outages) RoundTrip(r *http.Request) (*http.Response, error) {
+	o.requests++
+	if o.away {
+		return status(503, "no healthy upstream")(r)
+	}
+	return status(200, "")(r)
 }
 
 func TestBreaker(t *testing.T) {
@@ -83,6 +99,106 @@ func TestBreaker(t *testing.T) {
 				t.Errorf("the service is back: %v", err)
 			}
 		}
+	})
+}
+
+func TestBreakerTellsWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // begins at midnight of 2000-01-01
+		service := &outages{away: true}
+		var log strings.Builder
+		c, err := rest.New("svc", "http://svc", rest.Config{
+			Retries: func() int { return 0 }, Transport: service, BreakAfter: 2, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func() error { return c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil) }
+		_ = ask()
+		time.Sleep(5 * time.Second)
+		_ = ask()
+		const want = "svc: GET http://svc/x: not asked: away since 2000-01-01T00:00:05Z, tried again every 2s; " +
+			"last: Non-2XX response (503) to GET http://svc/x; Service Unavailable no healthy upstream"
+		for n := range 3 { // between the calls that are let through, and after them
+			time.Sleep(time.Second)
+			err := ask()
+			e, ok := errors.AsType[*rest.Error](err)
+			if !ok || err.Error() != want || e.RetryAfter != time.Second || !errors.Is(err, bos.ErrUnavailable) {
+				t.Fatalf("error\n%v, want\n%s\nand a second to wait", err, want)
+			}
+			if open, ok := errors.AsType[*rest.OpenError](err); !ok || time.Until(open.Next) != time.Second {
+				t.Errorf("error %+v, want the time of the next call", open)
+			}
+			time.Sleep(time.Second + 1)
+			if err := ask(); service.requests != 3+n || err == nil || strings.Contains(err.Error(), "not asked") {
+				t.Errorf("error %v after %d requests, want one call let through", err, service.requests)
+			}
+		}
+		service.away = false
+		time.Sleep(2*time.Second + 1)
+		if err := ask(); err != nil {
+			t.Error(err)
+		}
+		if text := log.String(); strings.Count(text, "service is away") != 1 || strings.Count(text, "service is back") != 1 || !strings.Contains(text, "healthy") {
+			t.Errorf("log %s, want the beginning and the end of the outage", text)
+		}
+	})
+}
+
+func TestBreakerLetsOneThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away, requests := true, 0
+		c, err := rest.New("svc", "http://svc", rest.Config{
+			Retries: func() int { return 0 }, BreakAfter: 1, MaxInFlight: 100,
+			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				if away {
+					return status(503, "")(r)
+				}
+				requests++
+				select {
+				case <-time.After(time.Second):
+					return status(200, "")(r)
+				case <-r.Context().Done():
+					return nil, context.Cause(r.Context())
+				}
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(ctx context.Context) error { return c.Do(ctx, rest.Request{Method: "GET", Path: "x"}, nil) }
+		_ = ask(t.Context())
+		away = false
+		time.Sleep(2*time.Second + 1)
+
+		gaveUp, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		if err := ask(gaveUp); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want context.Canceled", err)
+		}
+		requests = 0
+		var calls sync.WaitGroup
+		var answered, refused atomic.Int32
+		for range 50 {
+			calls.Go(func() {
+				if ask(t.Context()) == nil {
+					answered.Add(1)
+				} else {
+					refused.Add(1)
+				}
+			})
+		}
+		calls.Wait()
+		if requests != 1 || answered.Load() != 1 || refused.Load() != 49 {
+			t.Errorf("%d requests, %d answered, %d refused: want one call to find out, also after one whose caller gave up", requests, answered.Load(), refused.Load())
+		}
+		for range 50 {
+			calls.Go(func() {
+				if err := ask(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		calls.Wait()
 	})
 }
 
@@ -166,6 +282,90 @@ func TestNoSecretsInLogsAndErrors(t *testing.T) {
 	})
 }
 
+func TestTokensThatAServiceRepeats(t *testing.T) {
+	for code, body := range map[int]string{401: `{"detail":"Jwt geheim is expired"}`, 403: "geheim may not", 200: "<html>geheim"} {
+		c, err := rest.New("svc", "http://svc", rest.Config{
+			Token:     func(context.Context) (string, error) { return "geheim", nil },
+			Transport: status(code, body), Retries: func() int { return 0 },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v any
+		err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, rest.JSON(&v))
+		e, ok := errors.AsType[*rest.Error](err)
+		if !ok || strings.Contains(e.Error()+e.Detail+e.Title, "geheim") || !strings.Contains(e.Error(), "[token]") {
+			t.Errorf("%d: error %v, detail %q, want them without the token", code, err, e.Detail)
+		}
+	}
+}
+
+func TestRetryAfterNoTimeAtAll(t *testing.T) {
+	for _, header := range []string{"0", "Thu, 01 Jan 1970 00:00:00 GMT", "-1"} {
+		synctest.Test(t, func(t *testing.T) {
+			requests := 0
+			began := time.Now()
+			c, err := rest.New("svc", "http://svc", rest.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				requests++
+				resp, err := status(503, "")(r)
+				resp.Header.Set("Retry-After", header)
+				return resp, err
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil)
+			if requests != 5 || time.Since(began) < 7*time.Second || !errors.Is(err, bos.ErrUnavailable) {
+				t.Errorf("%s: %d requests in %v, want the usual waits", header, requests, time.Since(began))
+			}
+		})
+	}
+}
+
+func TestMalformedItems(t *testing.T) {
+	for body, want := range map[string]string{
+		`[{"ID":"a"},{"ID":"x1","NID":"many"}]`: `item 2, "x1": `,
+		`[{"ID":"a"},7]`:                        "item 2: ",
+		`[{"ID":"a"},{"ID":7}]`:                 "item 2: ",
+		`[{"ID":"a"},{"ID":"` + strings.Repeat("x", 2*rest.MaxItem) + `"}]`: "an item of more than 16777216 bytes",
+		`[` + strings.Repeat(" ", rest.MaxItem) + `]`:                       "an item of more than 16777216 bytes",
+	} {
+		c, err := rest.New("svc", "http://svc", rest.Config{Transport: status(200, body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, func(a *rest.Answer) error {
+			return rest.ReadList(a, "", func(item) error { return nil })
+		})
+		if !errors.Is(err, rest.ErrMalformed) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: error %v, want %s", body, err, want)
+		}
+	}
+}
+
+type item struct {
+	ID  string
+	NID int
+}
+
+func (i item) String() string { return i.ID }
+
+// A list is bounded item by item, so that a long one is read nevertheless.
+func TestLongLists(t *testing.T) {
+	text := "[" + strings.Repeat(`"`+strings.Repeat("x", 1<<20)+`",`, 20) + `""]`
+	c, err := rest.New("svc", "http://svc", rest.Config{Transport: status(200, text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, func(a *rest.Answer) error {
+		return rest.ReadList(a, "", func(string) error { n++; return nil })
+	})
+	if err != nil || n != 21 {
+		t.Errorf("%d items, error %v, want 21", n, err)
+	}
+}
+
 func TestErrorsOfTheReader(t *testing.T) {
 	c, err := rest.New("svc", "http://svc", rest.Config{Transport: status(200, `[1,2,3]`)})
 	if err != nil {
@@ -189,6 +389,7 @@ func TestErrorsOfTheReader(t *testing.T) {
 func TestInBatches(t *testing.T) {
 	down := errors.Join(errors.New("down"), bos.ErrUnavailable)
 	bad := errors.Join(errors.New("bad"), bos.ErrInvalid)
+	unknown := errors.Join(errors.New("no answer"), bos.ErrUnavailable, rest.ErrOutcomeUnknown)
 	for _, tt := range []struct {
 		name    string
 		size    int
@@ -204,7 +405,10 @@ func TestInBatches(t *testing.T) {
 		{"down later", 2, []error{nil, down}, 2, "c d e", nil},
 		{"all bad", 2, []error{bad, bad, bad}, 3, "", bad},
 		{"named ones", 2, []error{&bos.BatchError{Failed: map[bos.ComponentID]error{"b": bad}}, nil, nil}, 3, "b", nil},
-		{"bad, then down", 2, []error{bad, down}, 2, "", bad},
+		{"bad, then down", 2, []error{bad, down}, 2, "a b c d e", nil},
+		{"bad, then down at last", 2, []error{bad, bad, down}, 3, "a b c d e", nil},
+		{"outcome unknown", 5, []error{unknown}, 1, "", unknown},
+		{"outcome unknown of some", 2, []error{unknown}, 1, "a b c d e", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			calls := 0
@@ -224,6 +428,14 @@ func TestInBatches(t *testing.T) {
 				t.Errorf("failed %v after %d calls, want %q after %d", failed, calls, tt.failed, tt.calls)
 			}
 		})
+	}
+	err := rest.InBatches([]bos.ComponentID{"a", "b"}, 1, func([]bos.ComponentID) error { return unknown })
+	partial, ok := errors.AsType[*bos.BatchError](err)
+	if !ok || !errors.Is(partial.Failed["a"], rest.ErrOutcomeUnknown) {
+		t.Fatalf("error %v, want it of each", err)
+	}
+	if b := partial.Failed["b"]; !errors.Is(b, bos.ErrUnavailable) || errors.Is(b, rest.ErrOutcomeUnknown) || !strings.Contains(b.Error(), "no answer") {
+		t.Errorf("error %v of what was never sent, want an outage with the cause", b)
 	}
 	if err := rest.InBatches(nil, 2, func([]bos.ComponentID) error { panic("called") }); err != nil {
 		t.Error(err)

@@ -1,15 +1,13 @@
 package rest
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
@@ -46,9 +44,9 @@ type Config struct {
 	Token func(ctx context.Context) (string, error)
 	// TokenFile holds the bearer token; it is read again when it changes. Empty means no token.
 	TokenFile string
-	// CAFile holds PEM certificates to trust besides those of the system.
+	// CAFile holds PEM certificates to trust besides those of the system; it is read again when it changes.
 	CAFile string
-	// CertFile and KeyFile hold the client's own certificate and its key, in PEM.
+	// CertFile and KeyFile hold the client's own certificate and its key, in PEM; they are read again when they change.
 	CertFile, KeyFile string
 	// InsecureSkipVerify accepts any certificate of the service.
 	InsecureSkipVerify bool
@@ -124,42 +122,30 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-// NetworkTransport returns a transport over the network with the configured connect time-out and TLS. The error, which
-// matches bos.ErrInvalid, names a file that cannot be used.
-func (c Config) NetworkTransport() (*http.Transport, error) {
+// NetworkTransport returns a transport over the network with the configured connect time-out and TLS; changed certificate
+// files take effect on the next request. It speaks HTTP/1.1 alone, so that a connection which stalls holds up one request.
+// It uses the proxy that the environment names. The error, which matches bos.ErrInvalid, names a file that cannot be used.
+func (c Config) NetworkTransport() (http.RoundTripper, error) {
 	setDefault(&c.ConnectTimeout, defaultConnectTimeout)
 	setDefault(&c.MaxInFlight, defaultMaxInFlight)
+	files := c.stamps() // before reading them: a change in between is found later
+	settings, err := c.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        settings,
 		TLSHandshakeTimeout:    c.ConnectTimeout,
 		MaxIdleConnsPerHost:    c.MaxInFlight,
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.InsecureSkipVerify} //nolint:gosec // the administrator's explicit choice
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, badConfig("CA file: %v", err)
-		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, badConfig("CA file %s holds no certificate", c.CAFile)
-		}
-		t.TLSClientConfig.RootCAs = pool
+	if c.CAFile == "" && c.CertFile == "" && c.KeyFile == "" {
+		return t, nil
 	}
-	if c.CertFile != "" || c.KeyFile != "" {
-		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, badConfig("client certificate: %v", err)
-		}
-		t.TLSClientConfig.Certificates = []tls.Certificate{cert}
-	}
-	return t, nil
+	return &reloading{config: c, log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)), now: t, files: files}, nil
 }
 
 func badConfig(format string, args ...any) error {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,7 +46,7 @@ type Error struct {
 	Body       string        // the service's own words, one line of at most 1 KiB
 	Title      string        // of a problem document, if Body was one
 	Detail     string        // likewise
-	RetryAfter time.Duration // what the answer asks for; 0 = nothing
+	RetryAfter time.Duration // what the answer asks for, or until an *OpenError may pass; 0 = nothing
 	Err        error         // the cause, where there is no status
 
 	class   error // ErrTimeout, ErrMalformed, or nil
@@ -120,6 +121,7 @@ func (c *call) statusError(resp *http.Response) *Error {
 		e.Reason = http.StatusText(resp.StatusCode)
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what cannot be read is left out
+	body = c.withoutToken(body)
 	e.Body = Excerpt(body)
 	e.Title, e.Detail = problem(body)
 	e.RetryAfter, _ = retryAfter(resp.Header.Get("Retry-After"))
@@ -157,8 +159,16 @@ func withoutURL(err error) error {
 // malformed makes the error of a 2xx answer that is not what it should be. body is what the excerpt is cut from.
 func (c *call) malformed(err error, body []byte) *Error {
 	e := c.error(err)
-	e.class, e.Body, e.unknown = ErrMalformed, Excerpt(body), !c.repeatable
+	e.class, e.Body, e.unknown = ErrMalformed, Excerpt(c.withoutToken(body)), !c.repeatable
 	return e
+}
+
+// withoutToken returns text without the token of the call, which some gateways repeat when they refuse it.
+func (c *call) withoutToken(text []byte) []byte {
+	if c.token == "" {
+		return text
+	}
+	return bytes.ReplaceAll(text, []byte(c.token), []byte("[token]"))
 }
 
 func (c *call) error(cause error) *Error {

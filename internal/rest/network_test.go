@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -116,10 +117,11 @@ func TestSentOverAConnectionThatIsBack(t *testing.T) {
 	url, requests := server(t, func(http.ResponseWriter, *http.Request) {})
 	refusals := 2
 	cfg := quick()
-	network, err := cfg.NetworkTransport()
+	transport, err := cfg.NetworkTransport()
 	if err != nil {
 		t.Fatal(err)
 	}
+	network := transport.(*http.Transport) //nolint:errcheck // it has no certificate files
 	dial := network.DialContext
 	network.DialContext = func(ctx context.Context, n, addr string) (net.Conn, error) {
 		if refusals--; refusals >= 0 {
@@ -246,7 +248,7 @@ func TestTLS(t *testing.T) {
 	if err := get(func(c *rest.Config) { c.InsecureSkipVerify = true }); err != nil {
 		t.Errorf("without verification: %v", err)
 	}
-	cert, key := ownCertificate(t, dir)
+	cert, key := ownCertificate(t, dir, 1)
 	if err := get(func(c *rest.Config) { c.CAFile, c.CertFile, c.KeyFile = ca, cert, key }); err != nil || peer != "bos" {
 		t.Errorf("with a certificate of its own: seen as %q, error %v", peer, err)
 	}
@@ -263,13 +265,77 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func ownCertificate(t *testing.T, dir string) (cert, key string) {
+// Certificates are replaced while programs run.
+func TestCertificatesAreReadAgain(t *testing.T) {
+	var peer atomic.Value
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		peer.Store(r.TLS.PeerCertificates[0].SerialNumber.String())
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+	s.StartTLS()
+	defer s.Close()
+	dir := t.TempDir()
+	cert, key := ownCertificate(t, dir, 1)
+	ca := filepath.Join(dir, "ca.pem")
+	now := time.Unix(1000, 0)
+	write := func(path string, text []byte) {
+		t.Helper()
+		now = now.Add(time.Second)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, now, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	stranger, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(ca, stranger)
+	var text strings.Builder
+	cfg := quick()
+	cfg.CAFile, cfg.CertFile, cfg.KeyFile = ca, cert, key
+	cfg.Log = slog.New(slog.NewTextHandler(&text, nil))
+	c := newClient(t, s.URL, cfg)
+	get := func() error { return c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil) }
+
+	if err := get(); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("error %v, want one about the authority", err)
+	}
+	write(ca, trusted)
+	if err := get(); err != nil || peer.Load() != "1" {
+		t.Errorf("with the new authority: error %v, seen as %v", err, peer.Load())
+	}
+	write(ca, []byte("half"))
+	for range 3 {
+		if err := get(); err != nil {
+			t.Errorf("with a half-written file: %v", err)
+		}
+	}
+	if n := strings.Count(text.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings, want one: %s", n, &text)
+	}
+	ownCertificate(t, dir, 2)
+	write(ca, trusted)
+	if err := get(); err != nil || peer.Load() != "2" {
+		t.Errorf("with a new certificate: error %v, seen as %v", err, peer.Load())
+	}
+	write(ca, stranger)
+	if err := get(); err == nil {
+		t.Error("the server is still trusted over an old connection")
+	}
+}
+
+func ownCertificate(t *testing.T, dir string, serial int64) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bos"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "bos"}, NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -322,5 +388,62 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	}
 	if most.Load() > 3 {
 		t.Errorf("%d requests at a time, want 3", most.Load())
+	}
+}
+
+func TestConnectionsAreUsedAgain(t *testing.T) {
+	var connections atomic.Int32
+	failures := 0
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/refused":
+			http.Error(w, strings.Repeat("no ", 1000), http.StatusForbidden)
+		case "/missing":
+			http.NotFound(w, r)
+		case "/flaky":
+			if failures++; failures%2 == 1 {
+				http.Error(w, "busy", http.StatusServiceUnavailable)
+				return
+			}
+			io.WriteString(w, `[]`)
+		case "/html":
+			io.WriteString(w, "<html>"+strings.Repeat("sorry ", 200))
+		default:
+			io.WriteString(w, `[1,2,3]`)
+		}
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := newClient(t, s.URL, quick())
+	enough := errors.New("enough")
+	list := func(a *rest.Answer) error { return rest.ReadList(a, "", func(int) error { return nil }) }
+	for _, tt := range []struct {
+		path string
+		read func(*rest.Answer) error
+		want error
+	}{
+		{"list", list, nil},
+		{"not read", nil, nil},
+		{"read in part", func(a *rest.Answer) error { return rest.ReadList(a, "", func(int) error { return enough }) }, enough},
+		{"refused", list, bos.ErrForbidden},
+		{"missing", nil, bos.ErrNotFound},
+		{"flaky", list, nil},
+		{"html", list, rest.ErrMalformed},
+		{"list", list, nil},
+	} {
+		for range 2 {
+			err := c.Do(t.Context(), rest.Request{Method: "GET", Path: strings.ReplaceAll(tt.path, " ", "-")}, tt.read)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("%s: error %v, want %v", tt.path, err, tt.want)
+			}
+		}
+		if n := connections.Load(); n != 1 {
+			t.Fatalf("%d connections after %s, want one for all calls", n, tt.path)
+		}
 	}
 }

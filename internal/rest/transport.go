@@ -72,7 +72,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		err = w.cause(err)
 		w.end()
-		_, network := t.next.(*http.Transport) // others know nothing of traces
+		network := false // others know nothing of traces
+		switch t.next.(type) {
+		case *http.Transport, *reloading:
+			network = true
+		}
 		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" || network && !connected.Load() {
 			err = &connectError{err}
 		}

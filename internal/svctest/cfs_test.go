@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/cfs"
+	"github.com/bootorch/bosgo/hsm"
 	"github.com/bootorch/bosgo/pcs"
 )
 
@@ -153,6 +155,27 @@ var cfsCases = []svcCase{
 		if got := w.configured(); got != 499 {
 			t.Errorf("%d configured, want 499", got)
 		}
+	}},
+	{"version 2 cannot list a large machine", func(t *testing.T) {
+		w := newWorld(t, 1100)
+		w.deps.Config = must(cfs.New("http://machine/cfs/v2", hsm.Config{Transport: w}))
+		w.put(artifacts(w.image), w.ids, inPhase(bos.PhaseConfiguring), func(c *bos.Component) {
+			c.ActualState.BootArtifacts = artifacts(w.image).Fields()
+		})
+		if _, err := w.deps.Power.Transition(t.Context(), pcs.On, w.ids[:1000]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.deps.Power.Transition(t.Context(), pcs.On, w.ids[1000:]); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		w.passes("configuration")
+		if got := w.configured(); got != len(w.ids) {
+			t.Errorf("%d configured, want %d", got, len(w.ids))
+		}
+		w.inject("cfs_status_override", "failed")
+		w.passes("status")
+		w.wantStatus(bos.StatusFailed, w.ids...)
 	}},
 	{"SVC-073 the third request fails", func(t *testing.T) {
 		w := newWorld(t, 2500)

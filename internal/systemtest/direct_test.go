@@ -114,6 +114,10 @@ func (d directAPI) PutBootArtifacts(ctx context.Context, token bos.BSSToken, a b
 	return tell(ctx, d, http.MethodPut, "/v2/bootartifacts/"+url.PathEscape(string(token)), func() error { return d.api.PutBootArtifacts(ctx, token, a) })
 }
 
+func (d directAPI) PruneBootArtifacts(ctx context.Context, unused time.Duration) (int, error) {
+	return ask(ctx, d, http.MethodDelete, "/v2/bootartifacts", func() (int, error) { return d.api.PruneBootArtifacts(ctx, unused) })
+}
+
 func (d directAPI) PowerTransitions(ctx context.Context, ids []string) ([]bos.PowerTransition, error) {
 	return ask(ctx, d, http.MethodGet, "/v2/transitions", func() ([]bos.PowerTransition, error) { return d.api.PowerTransitions(ctx, ids) })
 }

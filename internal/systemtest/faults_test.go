@@ -16,6 +16,7 @@ import (
 )
 
 var nodesFlag = flag.Int("nodes", 100, "size of the machine with faults; a multiple of 100")
+var faultsSeed = flag.Uint64("faults-seed", 5, "seed of the machine with faults")
 
 // class is a share of the nodes with the same fault, and how they end.
 type class struct {
@@ -37,18 +38,19 @@ var classes = []class{
 }
 
 // TestFaults reboots a machine of which a fifth is broken, once more while two services go away for half a minute each: the
-// session completes, every node ends as it should with its cause, and the broken nodes do not hold up the healthy ones.
+// session completes, every node ends as it should with its cause, and the healthy nodes take at most a tenth longer than on
+// a machine without faults. CFS takes the same time for all, or chance and company would decide.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	var fine *healthy
 	for _, day := range []struct {
 		name            string
 		broken, outages bool
-		late            func(fine time.Duration) time.Duration // how long healthy nodes may take
+		wait            time.Duration // for BOS and PCS, beyond that of a day without faults
 	}{
-		{"without faults", false, false, func(d time.Duration) time.Duration { return d }},
-		{"with broken nodes", true, false, func(d time.Duration) time.Duration { return d + d/10 }},
-		{"with broken nodes and outages", true, true, func(d time.Duration) time.Duration { return d + d/10 + 2*shortOutage + 10*time.Second }},
+		{"without faults", false, false, 0},
+		{"with broken nodes", true, false, 5 * time.Second},
+		{"with broken nodes and outages", true, true, 2*shortOutage + 10*time.Second},
 	} {
 		if sparse() && day.broken != day.outages {
 			continue
@@ -56,17 +58,21 @@ func TestFaults(t *testing.T) {
 		var got *healthy
 		synctest.Test(t, func(t *testing.T) { got = rebootWithFaults(t, day.broken, day.outages) })
 		if t.Failed() {
-			t.Fatal(day.name)
+			t.Fatalf("not compared: %s", day.name)
 		}
 		if fine == nil {
 			fine = got
 		}
 		for _, p := range []int{50, 90, 99} {
-			a, b := at(fine.waited, p), at(got.waited, p)
-			t.Logf("healthy nodes %s, p%d: %s from POST to stable; waited for BOS and PCS for %s (%+.1f %%)",
-				day.name, p, at(got.took, p).Round(time.Second), b.Round(100*time.Millisecond), 100*(b.Seconds()/a.Seconds()-1))
-			if limit := day.late(a) + time.Second; b > limit { // PCS is read once a second
-				t.Errorf("healthy nodes %s, p%d: they waited for BOS and PCS for %s, want at most %s", day.name, p, b, limit)
+			took, usual := at(got.took, p), at(fine.took, p)
+			waited, usually := at(got.waited, p), at(fine.waited, p)
+			t.Logf("healthy nodes %s, p%d: %s from POST to stable (%+.1f %%); waited for BOS and PCS for %s (%+.1f s)",
+				day.name, p, took.Round(time.Second), 100*(took.Seconds()/usual.Seconds()-1), waited.Round(100*time.Millisecond), (waited - usually).Seconds())
+			if took > usual+usual/10 {
+				t.Errorf("healthy nodes %s, p%d: %s from POST to stable, without faults %s", day.name, p, took, usual)
+			}
+			if waited > usually+day.wait {
+				t.Errorf("healthy nodes %s, p%d: waited for BOS and PCS for %s, without faults %s", day.name, p, waited, usually)
 			}
 		}
 	}
@@ -75,8 +81,8 @@ func TestFaults(t *testing.T) {
 // shortOutage is how long each of two services is away.
 const shortOutage = 30 * time.Second
 
-// healthy is how long the healthy nodes took, in virtual time, in ascending order. The time less what the nodes and CFS
-// spent is what days can be compared by: how long CFS takes is a matter of chance, and of who else is in its batch.
+// healthy is how long the healthy nodes took, in virtual time, in ascending order: in all, and less what they themselves
+// and CFS spent.
 type healthy struct{ took, waited []time.Duration }
 
 // at is the time within which so many percent are done.
@@ -88,7 +94,7 @@ func at(sorted []time.Duration, percent int) time.Duration {
 func rebootWithFaults(t *testing.T, broken, outages bool) *healthy {
 	var mu sync.Mutex
 	stable := map[bos.ComponentID]time.Time{}
-	w := newWorld(t, worldConfig{nodes: *nodesFlag, speed: 1, seed: 5, wrote: func(m store.Mutation) {
+	w := newWorld(t, worldConfig{nodes: *nodesFlag, speed: 1, seed: *faultsSeed, configure: 6 * time.Minute, wrote: func(m store.Mutation) {
 		c, ok := componentOf(m)
 		mu.Lock()
 		defer mu.Unlock()

@@ -39,6 +39,8 @@ type worldConfig struct {
 	nodes int
 	speed float64 // of the machine
 	seed  uint64
+	// configure is how long CFS takes; 0 = drawn by the seed.
+	configure time.Duration
 	// wrote sees what is written, in order. It must not use the store.
 	wrote func(store.Mutation)
 }
@@ -64,7 +66,7 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 		return storetest.None
 	})
 	var err error
-	w.machine, err = fleet.New(fleet.Config{Nodes: cfg.nodes, Seed: cfg.seed, Speed: cfg.speed, Report: w.report, Log: w.log})
+	w.machine, err = fleet.New(fleet.Config{Nodes: cfg.nodes, Seed: cfg.seed, Speed: cfg.speed, ConfigureTime: cfg.configure, Report: w.report, Log: w.log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,10 +20,16 @@ import (
 // A report that arrives meanwhile survives: the record is cleared only while it has the stamp that was read. That one has
 // expired, so a new one differs, unless the servers' clocks are as far apart as the age.
 //
+// It also has the API remove what BSS tokens stand for once no component has them any more (operators Q-25): a report is
+// a token, and how long one may still be repeated follows from the same option.
+//
 // What if the process dies? Each component is cleared by one write; the next pass finds the others.
-type actualStateCleanup struct{ d Deps }
+type actualStateCleanup struct {
+	d      Deps
+	pruned time.Time // when the records of tokens were last looked through; it only saves work
+}
 
-func newActualStateCleanup(d Deps) operator.Operator { return &actualStateCleanup{d} }
+func newActualStateCleanup(d Deps) operator.Operator { return &actualStateCleanup{d: d} }
 
 var _ operator.Periodic = (*actualStateCleanup)(nil)
 
@@ -44,6 +51,32 @@ func (o *actualStateCleanup) Run(ctx context.Context, t operator.Tick) error {
 	if err != nil {
 		return fmt.Errorf("option component_actual_state_ttl: %w", err)
 	}
+	return errors.Join(o.clear(ctx, t, ttl), o.prune(ctx, t, ttl))
+}
+
+// pruneEvery is how often the records of tokens are looked through.
+const pruneEvery = time.Hour
+
+// prune removes the records of tokens that have been unused for longer than token_retention_time. A node repeats its
+// token once in ttl, so they are kept for as long at least.
+func (o *actualStateCleanup) prune(ctx context.Context, t operator.Tick, ttl time.Duration) error {
+	keep := time.Duration(t.Settings.TokenRetentionTime) * time.Second
+	if keep <= 0 || !t.Full() || t.Now.Sub(o.pruned) < pruneEvery {
+		return nil
+	}
+	removed, err := o.d.API.PruneBootArtifacts(ctx, max(keep, ttl, bos.MinTokenRetention))
+	if err != nil && !errors.Is(err, bos.ErrUnsupported) {
+		return fmt.Errorf("remove unused tokens: %w", err)
+	}
+	o.pruned = t.Now
+	if removed > 0 {
+		t.Log.Info("unused tokens removed", "count", removed)
+	}
+	return nil
+}
+
+// clear forgets the reports that have expired.
+func (o *actualStateCleanup) clear(ctx context.Context, t operator.Tick, ttl time.Duration) error {
 	e := expiry{now: t.Now, ttl: ttl}
 	var patches []bos.GuardedPatch
 	for c, err := range o.d.API.ListComponents(ctx, bos.ComponentFilter{}) {

@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -206,4 +207,100 @@ func TestActualStateCleanupOutage(t *testing.T) {
 	w.api.before = nil
 	w.pass(op)
 	w.settled(op)
+}
+
+// pruner notes how often, and after what time, unused tokens were to be removed.
+type pruner struct {
+	API
+	asked []time.Duration
+	err   error
+}
+
+func (p *pruner) PruneBootArtifacts(ctx context.Context, unused time.Duration) (int, error) {
+	p.asked = append(p.asked, unused)
+	if p.err != nil {
+		return 0, p.err
+	}
+	return p.API.PruneBootArtifacts(ctx, unused)
+}
+
+func TestActualStateCleanupPrunesTokens(t *testing.T) {
+	const week = 7 * 24 * time.Hour
+	for _, row := range []struct {
+		name    string
+		setting *int
+		ttl     string
+		err     error
+		asked   []time.Duration // by three passes within an hour
+		fails   bool
+	}{
+		{name: "by default after a week", asked: []time.Duration{week}},
+		{name: "setting", setting: new(2 * 86400), asked: []time.Duration{48 * time.Hour}},
+		{name: "no sooner than nodes repeat their reports", setting: new(60), asked: []time.Duration{4 * time.Hour}},
+		{name: "reports once a month", ttl: "4w", asked: []time.Duration{4 * week}},
+		{name: "for ever", setting: new(0)},
+		{name: "not known to the server", err: bos.ErrUnsupported, asked: []time.Duration{week}},
+		{name: "outage", err: errAway, asked: []time.Duration{week, week, week}, fails: true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			if row.ttl != "" {
+				w.options(bos.OptionsPatch{ComponentActualStateTTL: new(row.ttl)})
+			}
+			if _, err := w.service.UpdateSettings(t.Context(), bos.SettingsPatch{TokenRetentionTime: row.setting}); err != nil {
+				t.Fatal(err)
+			}
+			spy := &pruner{API: w.api, err: row.err}
+			deps := w.deps()
+			deps.API = spy
+			op := newActualStateCleanup(deps)
+			for range 3 {
+				if err := w.run(op); (err != nil) != row.fails {
+					t.Errorf("err = %v", err)
+				}
+				w.now = w.now.Add(20 * time.Minute)
+			}
+			if !slices.Equal(spy.asked, row.asked) {
+				t.Errorf("asked %v, want %v", spy.asked, row.asked)
+			}
+			if err := w.run(op, expiryID); err != nil {
+				t.Errorf("err = %v", err)
+			}
+			if len(spy.asked) != len(row.asked) {
+				t.Error("asked in a pass over a few")
+			}
+			_ = w.run(op)
+			if more := len(spy.asked) - len(row.asked); more != min(len(row.asked), 1) {
+				t.Errorf("asked %d times after an hour", more)
+			}
+		})
+	}
+}
+
+// TestActualStateCleanupKeepsTokensInUse boots, in the records, one node after the other: what stands behind their tokens
+// stays while a report may need it.
+func TestActualStateCleanupKeepsTokensInUse(t *testing.T) {
+	w := newWorld(t)
+	op := newActualStateCleanup(w.deps())
+	known := func(token bos.BSSToken) bool {
+		_, err := w.store.BootArtifacts().Get(t.Context(), token)
+		return err == nil
+	}
+	for _, token := range []bos.BSSToken{"booted", "boots", "gone"} {
+		if err := w.service.PutBootArtifacts(t.Context(), token, fixtureArtifacts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.component(bos.Component{ID: "x1", ActualState: &bos.ActualState{BSSToken: new(bos.BSSToken("booted"))}})
+	w.component(bos.Component{ID: "x2", DesiredState: &bos.DesiredState{BSSToken: new(bos.BSSToken("boots"))}})
+	for range 9 {
+		w.pass(op)
+		if !known("booted") || !known("boots") {
+			t.Fatalf("the token of a component is gone at %s", w.now)
+		}
+		if before := w.now.Before(time.Date(2026, 3, 8, 12, 0, 1, 0, time.UTC)); known("gone") != before {
+			t.Errorf("the unused token at %s: known %t", w.now, known("gone"))
+		}
+		w.now = w.now.Add(24 * time.Hour)
+	}
 }

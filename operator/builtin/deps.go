@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/cfs"
@@ -43,6 +44,8 @@ type API interface {
 	SaveSessionStatus(ctx context.Context, key bos.TenantKey) (bos.ExtendedStatus, error)
 
 	GetTemplate(ctx context.Context, key bos.TenantKey) (bos.SessionTemplate, error)
+
+	PruneBootArtifacts(ctx context.Context, unused time.Duration) (removed int, err error)
 
 	bos.TransitionsAPI
 	ArtifactRecorder

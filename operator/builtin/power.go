@@ -97,7 +97,7 @@ func (p *powerOperator) tasksFailed(ctx context.Context, t operator.Tick) error 
 		// An earlier boot that never reported says more than a power-off on the way to the next one.
 		text := p.taskCause() + texts[c.ID]
 		if c.ErrorText() != text && !strings.HasPrefix(c.ErrorText(), causeNoReport) {
-			patches = append(patches, guard(&c, bos.ComponentPatch{Error: new(text)}))
+			patches = append(patches, guardAction(&c, bos.ComponentPatch{Error: new(text)}))
 		}
 	}
 	err = p.record(ctx, t, patches)
@@ -142,7 +142,7 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 			if strings.HasPrefix(c.ErrorText(), p.taskCause()) {
 				patch.Error = new("")
 			}
-			patches = append(patches, guard(c, patch))
+			patches = append(patches, guardAction(c, patch))
 		case s.err != nil && temporary(s.err):
 			p.resend[c.ID] = true
 			t.Sched.At(transitionKey, time.Now().Add(steadyLook))

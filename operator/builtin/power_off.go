@@ -119,7 +119,7 @@ func (p *powerOperator) switchOff(ctx context.Context, t operator.Tick, comps []
 			} else if strings.HasPrefix(c.ErrorText(), causeNoReport) {
 				text = c.ErrorText() // why the node is powered off, on the way to its next boot
 			}
-			patches = append(patches, guard(c, bos.ComponentPatch{
+			patches = append(patches, guardAction(c, bos.ComponentPatch{
 				Error:      new(text),
 				LastAction: &bos.LastAction{Action: new(p.action), Failed: new(false)},
 				EventStats: p.stats(p.attempts(c) + 1),

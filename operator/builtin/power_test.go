@@ -617,3 +617,46 @@ func TestNames(t *testing.T) {
 		t.Error("an operator without an API was built")
 	}
 }
+
+// TestLateRecord delays the record of a soft-off until another process has forced the node off: it is dropped, so that
+// the wait does not begin anew, and no attempt of the other is taken for its own.
+func TestLateRecord(t *testing.T) {
+	r := newRig(t)
+	r.put(x1, phase("powering_off"))
+	forced := func(c *bos.Component) {
+		phase("powering_off")(c)
+		action(bos.ActionPoweringOffForceful, 1)(c)
+		attempts(0, 1, 1)(c)
+	}
+	r.fail = func(call string) error {
+		if strings.HasPrefix(call, "BOS ") {
+			r.put(x1, forced)
+		}
+		return nil
+	}
+	if err := r.pass(r.operator("power-off-graceful")); err != nil {
+		t.Fatal(err)
+	}
+	r.wantLog("PCS Soft-Off x1", graceful(1, ""))
+	if c := r.bos.Get(x1); c.ComputeStatus() != bos.StatusPowerOffForcefullyCalled || c.ActionTime() != bos.Stamp(rigNow.Add(-time.Second)) {
+		t.Errorf("%s since %s, want it forced off a second ago", c.ComputeStatus(), c.ActionTime())
+	}
+}
+
+// TestFailedIsNotWrittenOverHold puts a component on hold while an operator is about to give it up.
+func TestFailedIsNotWrittenOverHold(t *testing.T) {
+	r := newRig(t)
+	r.put(x1, phase("powering_off"), attempts(0, 3, 0))
+	r.fail = func(call string) error {
+		if strings.HasPrefix(call, "HSM LockedNodes") {
+			r.put(x1, phase("powering_off"), attempts(0, 3, 0), override("on_hold"))
+		}
+		return nil
+	}
+	if err := r.pass(r.operator("power-off-graceful")); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.bos.Get(x1); c.Override() != bos.StatusOnHold {
+		t.Errorf("override %q, want on_hold", c.Override())
+	}
+}

@@ -29,7 +29,7 @@ func failedPatch(c *bos.Component) bos.GuardedPatch {
 	if c.ErrorText() == "" {
 		p.Error = new(bos.GenericRetryError)
 	}
-	return guard(c, p)
+	return guardOverride(c, p)
 }
 
 // guard makes a patch of c that is dropped when somebody took the component over since it was read, or status found it
@@ -38,6 +38,21 @@ func guard(c *bos.Component, p bos.ComponentPatch) bos.GuardedPatch {
 	g := bos.GuardOf(c)
 	g.Phase = new(c.CurrentPhase())
 	return bos.GuardedPatch{ID: c.ID, If: g, Patch: p}
+}
+
+// guardOverride is guard for who decides on the override: what somebody else has put there since is not taken back.
+func guardOverride(c *bos.Component, p bos.ComponentPatch) bos.GuardedPatch {
+	g := guard(c, p)
+	g.If.StatusOverride = new(c.Override())
+	return g
+}
+
+// guardAction is guard for who records an action: a late record of a soft-off must not hide that the node has been forced
+// off since, and let that wait begin anew.
+func guardAction(c *bos.Component, p bos.ComponentPatch) bos.GuardedPatch {
+	g := guard(c, p)
+	g.If.Action = new(c.Action())
+	return g
 }
 
 // attemptOf says which attempt of how many it was, as in "attempt 2 of 3".

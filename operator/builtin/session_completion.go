@@ -172,6 +172,7 @@ func (o *sessionCompletion) holder(ctx context.Context, t operator.Tick, s *bos.
 		}
 	}
 	counts := o.membership(ctx, t, s)
+	ctx = bos.WithSessionTenant(ctx, string(s.Tenant)) // without the components of other sessions of this name
 	enabled, staged := bos.ComponentFilter{Session: s.Name, Enabled: new(true)}, bos.ComponentFilter{StagedSession: s.Name}
 	first := enabled
 	first.PageSize = 1 // mostly the first will do

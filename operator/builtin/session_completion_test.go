@@ -86,6 +86,27 @@ func TestOPSessionCompletion(t *testing.T) {
 	}
 }
 
+// TestSessionCompletionKnowsOwners lets a tenant's session of the same name take a node from a session of the system: the
+// latter has no more components, although one with its name is enabled and in its list (operators Q-49).
+func TestSessionCompletionKnowsOwners(t *testing.T) {
+	w := newWorld(t)
+	w.tenants.Set("red", "x1")
+	for _, tenant := range []string{"", "red"} {
+		w.session(running(tenant, "s1", "x1"))
+		_, err := w.service.PatchGuarded(bos.WithSessionTenant(t.Context(), tenant), bos.GuardedPatches{Patches: []bos.GuardedPatch{
+			{ID: "x1", Patch: bos.ComponentPatch{Session: new("s1"), Enabled: new(true)}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	op := newSessionCompletion(w.deps())
+	w.pass(op)
+	w.wantEnded("", "s1")
+	w.wantState("red", "s1", bos.SessionRunning)
+	w.settled(op)
+}
+
 func TestOPSessionCompletionIsolation(t *testing.T) {
 	t.Run("OP-088 unknown tenant", func(t *testing.T) {
 		w := newWorld(t)
@@ -130,6 +151,21 @@ func TestOPSessionCompletionIsolation(t *testing.T) {
 		w.api.before = failOn("SaveSessionStatus", errAway)
 		w.pass(newSessionCompletion(w.deps()))
 		w.wantEnded("", "s1") // saved in the step that completed it
+		w.wantEnded("", "s2")
+	})
+	t.Run("panic", func(t *testing.T) {
+		w := newWorld(t)
+		w.session(running("", "s1", "x1"))
+		w.session(running("", "s2", "x2"))
+		w.api.before = func(call string) error {
+			if strings.HasPrefix(call, "PatchSession s1") {
+				panic("ouch")
+			}
+			return nil
+		}
+		if err := w.run(newSessionCompletion(w.deps())); err == nil || !strings.Contains(err.Error(), "session s1: panic: ouch") {
+			t.Errorf("err = %v, want the panic", err)
+		}
 		w.wantEnded("", "s2")
 	})
 	t.Run("session cannot be written", func(t *testing.T) {

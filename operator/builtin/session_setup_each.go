@@ -24,7 +24,7 @@ func eachSession(t operator.Tick, sessions []bos.Session, fn func(*bos.Session) 
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = fn(&sessions[i])
+			errs[i] = operator.Protect(t.Log, func() error { return fn(&sessions[i]) })
 		})
 	}
 	wg.Wait()

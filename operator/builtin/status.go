@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -63,10 +64,11 @@ func (s *status) Run(ctx context.Context, t operator.Tick) error {
 	listed := make(chan []bos.Component, 1)
 	go func() {
 		defer close(listed)
-		listErr = s.list(ctx, t, listed)
+		listErr = operator.Protect(t.Log, func() error { return s.list(ctx, t, listed) })
 	}()
 	found := map[bos.ComponentID]bool{}
-	var writes laterWrites
+	writes := laterWrites{log: t.Log}
+	defer writes.wg.Wait() // a pass that panics leaves no write behind
 	var errs []error
 	for batch := range listed {
 		for i := range batch {
@@ -116,13 +118,14 @@ func (s *status) list(ctx context.Context, t operator.Tick, to chan<- []bos.Comp
 
 // laterWrites are writes that go on while the next is prepared, one after the other.
 type laterWrites struct {
+	log *slog.Logger
 	wg  sync.WaitGroup
 	err error
 }
 
 func (w *laterWrites) start(write func() error) {
 	w.wg.Wait()
-	w.wg.Go(func() { w.err = errors.Join(w.err, write()) })
+	w.wg.Go(func() { w.err = errors.Join(w.err, operator.Protect(w.log, write)) })
 }
 
 // wait waits for the last write and returns the errors of all.
@@ -186,7 +189,7 @@ func (s *status) judge(ctx context.Context, t operator.Tick, batch []bos.Compone
 			}
 		}
 		if p, changed := l.v.patch(l.c, l.f); changed {
-			patches = append(patches, guard(l.c, p))
+			patches = append(patches, guardOverride(l.c, p))
 		}
 	}
 	if len(patches) > 0 {
@@ -266,7 +269,7 @@ func (s *status) readConfig(ctx context.Context, t operator.Tick, all []*looked)
 	return nil
 }
 
-// configOf reads the records of ids, or all of CFS where they are many; that at most once a pass.
+// configOf reads the records of ids, or all of CFS where they are many and CFS can list them; that at most once a pass.
 func (s *status) configOf(ctx context.Context, ids []bos.ComponentID) (map[bos.ComponentID]cfs.Component, error) {
 	if s.every != nil {
 		return s.every, nil
@@ -275,6 +278,9 @@ func (s *status) configOf(ctx context.Context, ids []bos.ComponentID) (map[bos.C
 		return s.Config.Components(ctx, ids)
 	}
 	found, err := s.Config.Components(ctx, nil)
+	if errors.Is(err, bos.ErrTooLarge) {
+		return s.Config.Components(ctx, ids)
+	}
 	if err == nil {
 		s.every = found
 	}

@@ -1,12 +1,17 @@
 package builtin
 
 import (
+	"context"
 	"errors"
+	"iter"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/cfs"
+	"github.com/bootorch/bosgo/operator"
 	"github.com/bootorch/bosgo/operator/operatortest"
 	"github.com/bootorch/bosgo/pcs"
 )
@@ -387,5 +392,75 @@ func TestStatusTakenOver(t *testing.T) {
 	}
 	if c := r.bos.Get(x1); !c.IsEnabled() || c.Override() != bos.StatusOnHold {
 		t.Errorf("the component of the new session is %s", operatortest.PatchJSON(bos.GuardedPatch{ID: x1, Patch: bos.ComponentPatch(c)}))
+	}
+}
+
+// panicking is a log that panics at one message.
+type panicking struct {
+	slog.Handler
+	at string
+}
+
+func (panicking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p panicking) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == p.at {
+		panic("ouch")
+	}
+	return nil
+}
+
+// brittleList is an API whose list of components panics.
+type brittleList struct{ API }
+
+func (brittleList) ListComponents(context.Context, bos.ComponentFilter) iter.Seq2[bos.Component, error] {
+	return func(func(bos.Component, error) bool) { panic("ouch") }
+}
+
+// TestStatusSurvivesPanic has the goroutines of a pass panic: the pass fails, and the process goes on.
+func TestStatusSurvivesPanic(t *testing.T) {
+	for name, spoil := range map[string]func(*status, *operator.Tick){
+		"list":  func(s *status, _ *operator.Tick) { s.API = brittleList{s.API} },
+		"write": func(_ *status, tick *operator.Tick) { tick.Log = slog.New(panicking{slog.DiscardHandler, "status"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.put(x1, override("on_hold"))
+			op := newStatus(r.deps().withDefaults()).(*status)
+			tick := r.bos.Tick(r.sched)
+			spoil(op, &tick)
+			if err := op.Run(t.Context(), tick); err == nil || !strings.Contains(err.Error(), "panic: ouch") {
+				t.Errorf("error %v, want the panic", err)
+			}
+		})
+	}
+}
+
+// TestStatusKeepsFailed lets a power operator give the node up while status looks at it: status does not take that back,
+// and the next pass disables the node.
+func TestStatusKeepsFailed(t *testing.T) {
+	r := newRig(t)
+	r.put(x1, phase("powering_off"), action(bos.ActionPoweringOffForceful, 400))
+	r.pcs.Set(x1, power("off"))
+	read := false
+	r.fail = func(call string) error {
+		if !read && strings.HasPrefix(call, "PCS PowerStatus") {
+			read = true
+			r.put(x1, phase("powering_off"), override("failed"), action(bos.ActionPoweringOffForceful, 400))
+		}
+		return nil
+	}
+	op := r.operator("status")
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.bos.Get(x1); c.Override() != bos.StatusFailed || !c.IsEnabled() {
+		t.Errorf("override %q, enabled %t; want what the power operator wrote", c.Override(), c.IsEnabled())
+	}
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.bos.Get(x1); c.Override() != bos.StatusFailed || c.IsEnabled() {
+		t.Errorf("override %q, enabled %t after the next pass; want it failed and disabled", c.Override(), c.IsEnabled())
 	}
 }

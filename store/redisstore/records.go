@@ -31,6 +31,29 @@ func unavailable(err error) error { return fmt.Errorf("redis: %w: %w", bos.ErrUn
 
 // Get implements store.Driver.
 func (d *Driver) Get(ctx context.Context, b store.Bucket, keys []string) ([][]byte, error) {
+	if len(keys) == 1 {
+		value, err := d.gets[b].do(ctx, keys[0])
+		return [][]byte{value}, err
+	}
+	return d.getMany(ctx, b, keys)
+}
+
+// getSingles reads records for callers of which many may want the same one.
+func (d *Driver) getSingles(ctx context.Context, b store.Bucket, keys []string) ([][]byte, error) {
+	different := slices.Compact(slices.Sorted(slices.Values(keys)))
+	found, err := d.getMany(ctx, b, different)
+	if err != nil {
+		return nil, err
+	}
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		n, _ := slices.BinarySearch(different, key)
+		values[i] = found[n]
+	}
+	return values, nil
+}
+
+func (d *Driver) getMany(ctx context.Context, b store.Bucket, keys []string) ([][]byte, error) {
 	values := make([][]byte, 0, len(keys))
 	for chunk := range slices.Chunk(keys, pageSize) {
 		found, err := d.reads[b].MGet(ctx, chunk...).Result()
@@ -106,9 +129,33 @@ func (d *Driver) keys(ctx context.Context, b store.Bucket, after string) ([]stri
 
 // Commit implements store.Driver.
 func (d *Driver) Commit(ctx context.Context, writes []store.Mutation, atomic bool) ([]int, error) {
-	if len(writes) == 0 {
+	switch len(writes) {
+	case 0:
 		return nil, nil
+	case 1:
+		lost, err := d.commits.do(ctx, writes[0])
+		if lost {
+			return []int{0}, err
+		}
+		return nil, err
 	}
+	return d.commitMany(ctx, writes, atomic)
+}
+
+// commitSingles commits writes that have nothing to do with each other.
+func (d *Driver) commitSingles(ctx context.Context, writes []store.Mutation) ([]bool, error) {
+	for i := range writes {
+		writes[i].Must = false // or one would keep the others from being written
+	}
+	indexes, err := d.commitMany(ctx, writes, false)
+	lost := make([]bool, len(writes))
+	for _, i := range indexes {
+		lost[i] = true
+	}
+	return lost, err
+}
+
+func (d *Driver) commitMany(ctx context.Context, writes []store.Mutation, atomic bool) ([]int, error) {
 	mode := "each"
 	if atomic {
 		mode = "all"

@@ -46,13 +46,18 @@ func Open(ctx context.Context, url string, cfg Config) (*store.DB, error) {
 	return store.New(d, store.Config{Log: cfg.Log}), nil
 }
 
+// fewRequests is how many requests for single records are on their way before others wait to be sent together.
+const fewRequests = 4
+
 // Driver is a store.Driver over Redis.
 type Driver struct {
 	log      *slog.Logger
 	feed     *store.Feed
-	reads    []*redis.Client // by bucket
-	writes   *redis.Client   // database 6; never sends a command twice
-	tailing  *redis.Client   // database 6; waits for changes
+	reads    []*redis.Client                // by bucket
+	gets     []*together[string, []byte]    // of single records, by bucket
+	commits  together[store.Mutation, bool] // of single writes: whether they lost
+	writes   *redis.Client                  // database 6; never sends a command twice
+	tailing  *redis.Client                  // database 6; waits for changes
 	tracks   tracks
 	stop     context.CancelFunc
 	tailed   sync.WaitGroup
@@ -86,6 +91,13 @@ func OpenDriver(ctx context.Context, url string, cfg Config) (*Driver, error) {
 	}
 	for _, b := range store.Buckets() {
 		d.reads = append(d.reads, t.client(tlsCfg, clientConfig{db: int(b), pool: pool, retries: 1}))
+		d.gets = append(d.gets, &together[string, []byte]{
+			few: fewRequests, most: pageSize,
+			send: func(ctx context.Context, keys []string) ([][]byte, error) { return d.getSingles(ctx, b, keys) },
+		})
+	}
+	d.commits = together[store.Mutation, bool]{
+		few: fewRequests, most: pageSize, name: func(m store.Mutation) string { return m.Bucket.String() + "/" + m.Key }, send: d.commitSingles,
 	}
 	ours := int(store.BucketOurs)
 	d.writes = t.client(tlsCfg, clientConfig{db: ours, pool: pool, retries: -1, onConnect: d.checkEpoch})

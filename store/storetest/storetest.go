@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, caps Caps) {
 	})
 	run("boot artifacts", func(t *testing.T, st store.Store) {
 		testCollection(t, st.BootArtifacts(), artifactsFixture)
+		testTokens(t, st)
 	})
 	run("power transitions", func(t *testing.T, st store.Store) {
 		// Neighbours in the bucket.
@@ -195,6 +196,48 @@ func dbKey(key any) string {
 		return k
 	}
 	panic("unknown key")
+}
+
+// testTokens puts records into the store, one of them corrupt where that can be done, and lists their keys.
+func testTokens(t *testing.T, st store.Store) {
+	for token, err := range st.Tokens(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := st.BootArtifacts().Delete(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []bos.BSSToken{"b", "é", "x:1"}
+	for _, token := range want {
+		if err := st.BootArtifacts().Put(t.Context(), token, artifactsFixture.value(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d, ok := st.(interface{ Driver() store.Driver }); ok {
+		if _, err := d.Driver().Commit(t.Context(), []store.Mutation{{Bucket: store.BucketArtifacts, Key: "a", New: []byte("no JSON")}}, true); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, "a")
+	}
+	var got []bos.BSSToken
+	for token, err := range st.Tokens(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, token)
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d tokens, not the %d that are stored, or in another order", len(got), len(want))
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, err := range st.Tokens(ended) {
+		if err == nil {
+			t.Error("tokens after the context ended")
+		}
+	}
 }
 
 func testCollection[K comparable, V any](t *testing.T, coll store.Collection[K, V], f fixture[K, V]) {

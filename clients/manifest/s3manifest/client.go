@@ -3,10 +3,12 @@
 package s3manifest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -31,7 +33,7 @@ type Config struct {
 	// Region is part of the signature. Empty means "us-east-1"; Ceph accepts any.
 	Region string
 
-	// CAFile holds PEM certificates to trust besides those of the system.
+	// CAFile holds PEM certificates to trust besides those of the system; it is read again when it changes.
 	CAFile string
 	// InsecureSkipVerify accepts any certificate, as the reference does.
 	InsecureSkipVerify bool
@@ -46,8 +48,16 @@ type Config struct {
 	// RetryWait is the wait before the second retry; the first follows at once, later ones wait twice as long as the
 	// one before. Zero means 1 s.
 	RetryWait time.Duration
+	// BreakAfter is how many calls in a row must meet an outage before further calls fail at once, without asking the
+	// store. Zero means 5, negative never.
+	BreakAfter int
+	// BreakFor is how long they do so before one call is let through to see whether the store is back. Zero means 2 s.
+	BreakFor time.Duration
 	// Transport sends the requests instead of the network.
 	Transport http.RoundTripper
+
+	// Log is told when the store goes away, when it is back, and of certificates that have changed. Nil discards.
+	Log *slog.Logger
 
 	unset []string // variables that FromEnv missed
 }
@@ -80,9 +90,10 @@ const maxParameters = 1 << 20
 
 // Client is a manifest.Reader of an S3 object store. It is safe for concurrent use.
 type Client struct {
-	cfg   Config
-	s3    *s3.Client
-	unfit error // why no call can succeed
+	cfg     Config
+	s3      *s3.Client
+	breaker *rest.Breaker
+	unfit   error // why no call can succeed
 }
 
 var _ manifest.Reader = (*Client)(nil)
@@ -107,17 +118,16 @@ func New(cfg Config) (*Client, error) {
 		zero time.Duration
 	}{
 		{&cfg.ConnectTimeout, time.Minute}, {&cfg.Timeout, time.Minute}, {&cfg.RetryBudget, 10 * time.Second}, {&cfg.RetryWait, time.Second},
+		{&cfg.BreakFor, 2 * time.Second},
 	} {
-		if *d.v == 0 {
-			*d.v = d.zero
-		}
+		*d.v = cmp.Or(*d.v, d.zero)
 	}
-	if cfg.Region == "" {
-		cfg.Region = "us-east-1"
-	}
+	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	httpClient, err := rest.HTTPClient(rest.Config{
 		Timeout: func() time.Duration { return cfg.Timeout }, ConnectTimeout: cfg.ConnectTimeout,
 		CAFile: cfg.CAFile, InsecureSkipVerify: cfg.InsecureSkipVerify, Transport: cfg.Transport,
+		Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("s3: %w", err)
@@ -126,7 +136,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.AccessKey != "" {
 		creds = credentials.NewStaticCredentialsProvider(cfg.AccessKey, cfg.SecretKey, "")
 	}
-	return &Client{cfg: cfg, s3: s3.New(s3.Options{
+	outage := func(err error) bool { return errors.Is(err, bos.ErrUnavailable) }
+	breaker := rest.NewBreaker("s3", cmp.Or(cfg.BreakAfter, 5), cfg.BreakFor, cfg.Log, outage)
+	return &Client{cfg: cfg, breaker: breaker, s3: s3.New(s3.Options{
 		BaseEndpoint: new(base.String()), Region: cfg.Region, UsePathStyle: true, Credentials: creds, HTTPClient: httpClient,
 		Retryer:                    aws.NopRetryer{}, // retry does that
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
@@ -195,7 +207,8 @@ func (c *Client) get(ctx context.Context, path string, limit int64) (text []byte
 	return text, size, err
 }
 
-// retry calls do, again after an outage as long as the budget lasts, and puts its error into the terms of package bos.
+// retry calls do, again after an outage as long as the budget lasts, and puts its error into the terms of package bos. It
+// does not if the store has been away for a while.
 func (c *Client) retry(ctx context.Context, path, method string, do func(bucket, key string) error) error {
 	if c.unfit != nil {
 		return c.unfit
@@ -204,9 +217,20 @@ func (c *Client) retry(ctx context.Context, path, method string, do func(bucket,
 	if err != nil {
 		return err
 	}
+	err = c.breaker.Do(func() error {
+		return c.tries(ctx, path, method, func() error { return do(bucket, key) })
+	})
+	if open, ok := err.(*rest.OpenError); ok { //nolint:errorlint // the breaker's own
+		return fmt.Errorf("s3: %s %s: %w: %s", method, path, bos.ErrUnavailable, open.Error())
+	}
+	return err
+}
+
+// tries calls do until it succeeds, fails for good, or has used up the budget.
+func (c *Client) tries(ctx context.Context, path, method string, do func() error) error {
 	began, wait := time.Now(), time.Duration(0)
 	for {
-		err := do(bucket, key)
+		err := do()
 		if err == nil {
 			return nil
 		}
@@ -232,7 +256,7 @@ func explain(err error, method, path string) error {
 	if resp, ok := errors.AsType[interface {
 		error
 		HTTPStatusCode() int
-	}](err); ok {
+	}](err); ok && resp.HTTPStatusCode() != 0 { // 0 = no answer
 		switch status := resp.HTTPStatusCode(); {
 		case status == http.StatusNotFound:
 			sentinel = bos.ErrNotFound

@@ -118,6 +118,10 @@ func TestSVC(t *testing.T) {
 		}
 	})
 	t.Run("SVC-101 an outage is not a missing object", func(t *testing.T) {
+		words := map[string]string{
+			"refused": "connection refused", "silent": "no answer within the read time-out", "503": "503 SlowDown Please reduce your request rate.",
+			"500 in HTML": "500 ", "broken body": "unexpected EOF",
+		}
 		for name, rt := range map[string]roundTripper{
 			"refused": func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED },
 			"silent": func(r *http.Request) (*http.Response, error) {
@@ -142,8 +146,8 @@ func TestSVC(t *testing.T) {
 						t.Fatalf("error %v, want ErrUnavailable", err)
 					}
 					text := err.Error()
-					if !strings.HasPrefix(text, "Unable to read manifest file '"+path+"'. s3: GET "+path) || len(text) > 1500 || strings.Contains(text, "\n") {
-						t.Errorf("error %q, want one line with the cause", text)
+					if !strings.HasPrefix(text, "Unable to read manifest file '"+path+"'. s3: GET "+path) || !strings.Contains(text, words[name]) || len(text) > 1500 || strings.Contains(text, "\n") {
+						t.Errorf("error %q, want one line with %q", text, words[name])
 					}
 					if d := time.Since(began); d > 70*time.Second {
 						t.Errorf("it took %v", d)
@@ -171,6 +175,49 @@ func TestSVC(t *testing.T) {
 			m, err := c.Manifest(t.Context(), "s3", path)
 			if err != nil || m.Kernel == nil || time.Since(began) != 3*time.Second {
 				t.Errorf("manifest %+v, error %v after %v, want it after 3s", m, err, time.Since(began))
+			}
+		})
+	})
+	t.Run("SVC-101 a store that stays away is not asked each time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			requests, away := 0, true
+			c := client(t, s3manifest.Config{RetryBudget: -1, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				if requests++; away {
+					return nil, syscall.ECONNREFUSED
+				}
+				return reply(r, 404, strings.NewReader(`<Error><Code>NoSuchKey</Code></Error>`), -1), nil
+			})})
+			for n := range 20 {
+				_, err := c.Head(t.Context(), path)
+				if !errors.Is(err, bos.ErrUnavailable) || errors.Is(err, bos.ErrNotFound) {
+					t.Fatalf("error %v, want ErrUnavailable", err)
+				}
+				if text := err.Error(); n >= 5 && (!strings.HasPrefix(text, "s3: HEAD "+path) || !strings.Contains(text, "not asked: away since 2000-01-01T00:00:00Z") || !strings.Contains(text, "connection refused")) {
+					t.Errorf("error %q, want since when, and the last cause", text)
+				}
+			}
+			if requests != 5 {
+				t.Errorf("%d requests, want 5", requests)
+			}
+			away = false
+			time.Sleep(2*time.Second + 1)
+			for range 8 { // an answer, if not the one hoped for
+				if _, err := c.Head(t.Context(), path); !errors.Is(err, bos.ErrNotFound) {
+					t.Errorf("error %v, want ErrNotFound", err)
+				}
+			}
+		})
+	})
+	t.Run("a caller that gives up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := client(t, s3manifest.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, context.Cause(r.Context())
+			})}).Head(ctx, path)
+			if !errors.Is(err, context.Canceled) || errors.Is(err, bos.ErrUnavailable) {
+				t.Errorf("error %v, want context.Canceled and no outage", err)
 			}
 		})
 	})
