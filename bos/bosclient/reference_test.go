@@ -285,6 +285,25 @@ func TestAdditionsAgainstReference(t *testing.T) {
 	})
 }
 
+// TestCancelAgainstReference tells a server without the path from one without the session.
+func TestCancelAgainstReference(t *testing.T) {
+	key := bos.TenantKey{Tenant: "ten1", Name: "s1"}
+	ref := newReference()
+	c := client(t, "http://bos", bosclient.Config{Transport: ref, RetryBudget: -1})
+	if _, err := c.CancelSession(t.Context(), key, "no"); !errors.Is(err, bos.ErrUnsupported) || errors.Is(err, bos.ErrNotFound) {
+		t.Errorf("reference: %v, want bos.ErrUnsupported", err)
+	}
+	if want := []string{"POST /v2/sessions/s1/cancel"}; !slices.Equal(ref.asked, want) {
+		t.Errorf("asked %q, want %q", ref.asked, want)
+	}
+	_, answer := problem(404, bos.TitleNotFound)
+	data, _ := json.Marshal(answer)
+	c = serve(t, &recorder{status: 404, answer: string(data)}, bosclient.Config{RetryBudget: -1})
+	if _, err := c.CancelSession(t.Context(), key, "no"); !errors.Is(err, bos.ErrNotFound) || errors.Is(err, bos.ErrUnsupported) {
+		t.Errorf("unknown session: %v, want bos.ErrNotFound", err)
+	}
+}
+
 func TestAdditionsAreAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ref := newReference()

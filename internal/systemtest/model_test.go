@@ -96,9 +96,13 @@ func newHistory(t *testing.T, seed uint64) *history {
 	if err != nil {
 		t.Fatal(err)
 	}
+	maxTime := []int{0, 0, 0, 120}[h.rand.IntN(4)]
+	if _, err := h.api.UpdateSettings(t.Context(), bos.SettingsPatch{MaxSessionTime: new(maxTime)}); err != nil {
+		t.Fatal(err)
+	}
 	h.delay = []time.Duration{0, 10 * time.Millisecond, time.Second}[h.rand.IntN(3)]
 	h.direct = h.chance(0.75)
-	h.note("speed %v, policy %d, direct %t, requests take up to %s", speed, h.rules.policy, h.direct, h.delay)
+	h.note("speed %v, policy %d, direct %t, requests take up to %s, sessions %d s", speed, h.rules.policy, h.direct, h.delay, maxTime)
 	return h
 }
 
@@ -167,6 +171,9 @@ func (h *history) startProcess() {
 			return true
 		},
 		answered: func(p *process, r *request, status int) bool {
+			if r.asked > 0 && status == http.StatusOK {
+				h.rules.knows(p.name+" "+r.operator+" settings", r.asked)
+			}
 			if r.late != "" && status/100 == 2 {
 				h.violation("%s was let write %s, though %s holds the lease", p.name, r, r.late)
 			}
@@ -226,8 +233,9 @@ func (h *history) step() {
 	}{
 		{8, h.createSession}, {2, h.applyStaged}, {3, h.toggle}, {1, h.changeDesired}, {3, h.lock}, {4, h.breakNodes},
 		{4, h.breakService}, {3, h.crash}, {3, h.nap}, {2, h.cutOff}, {2, h.breakStore}, {1, h.deleteSession},
+		{3, h.cancelSession}, {2, h.pauseBOS},
 	} {
-		if h.rand.IntN(36) < s.weight {
+		if h.rand.IntN(41) < s.weight {
 			s.do()
 			return
 		}
@@ -369,6 +377,37 @@ func (h *history) deleteSession() {
 	h.note("delete session %s: %v", name, h.api.DeleteSession(context.Background(), bos.TenantKey{Name: name}))
 }
 
+func (h *history) cancelSession() {
+	if len(h.sessions) == 0 {
+		return
+	}
+	name := h.sessions[h.rand.IntN(len(h.sessions))]
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	done, err := h.api.CancelSession(ctx, bos.TenantKey{Name: name}, "by hand")
+	h.note("cancel session %s: %+v, %v", name, done, err)
+}
+
+// pauseBOS is an administrator who wants nothing to begin for a while.
+func (h *history) pauseBOS() {
+	if !h.setPaused(true) {
+		return
+	}
+	h.after(time.Duration(1+h.rand.IntN(60))*time.Second, func() { h.setPaused(false) })
+}
+
+func (h *history) setPaused(on bool) bool {
+	if !on {
+		h.rules.pause(false)
+	}
+	_, err := h.api.UpdateSettings(context.Background(), bos.SettingsPatch{Paused: new(on)})
+	h.note("paused %t: %v", on, err)
+	if on && err == nil {
+		h.rules.pause(true)
+	}
+	return err == nil
+}
+
 // heal repairs everything.
 func (h *history) heal() {
 	h.note("heal")
@@ -384,6 +423,9 @@ func (h *history) heal() {
 	}
 	for _, f := range h.machine.Faults() {
 		_ = h.machine.Clear(f.ID) // it may have ended by itself meanwhile
+	}
+	if !h.setPaused(false) {
+		h.t.Fatal("BOS stays paused")
 	}
 }
 
@@ -460,6 +502,9 @@ func (h *history) checkRequest(p *process, r *request) {
 	case r.service == "bos" && r.method == http.MethodGet && strings.HasSuffix(r.path, "/components"):
 		h.rules.look(by + " components")
 		return
+	case r.service == "bos" && r.method == http.MethodGet && strings.HasSuffix(r.path, "/settings"):
+		r.asked = h.rules.now()
+		return
 	case r.service == "hsm" && strings.HasSuffix(r.path, "/locks/status"):
 		h.rules.look(by + " locks")
 		return
@@ -498,6 +543,7 @@ type rules struct {
 	owner    map[bos.ComponentID]string
 	looked   map[string]int // when "process operator what" last began to look
 	before   map[string]int // and the time before
+	paused   int            // since when; 0 = it is not
 }
 
 func newRules(report func(format string, args ...any), policy int) *rules {
@@ -510,6 +556,28 @@ func newRules(report func(format string, args ...any), policy int) *rules {
 func (r *rules) tick() int {
 	r.clock++
 	return r.clock
+}
+
+// pause notes that BOS is paused from when it was done on, and not from when the end began.
+func (r *rules) pause(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.paused = 0; on {
+		r.paused = r.tick()
+	}
+}
+
+func (r *rules) now() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tick()
+}
+
+// knows notes what was answered to a look that began at a time.
+func (r *rules) knows(what string, began int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looked[what] = began
 }
 
 func (r *rules) look(what string) {
@@ -541,6 +609,9 @@ func (r *rules) power(by, op string, id bos.ComponentID) {
 	components, locks := r.looked[by+" components"], r.looked[by+" locks"]
 	if since, disabled := r.disabled[id]; disabled && since < components {
 		r.report("%s sends %s to %s, which has been disabled since before it looked", by, op, id)
+	}
+	if r.paused > 0 && r.paused < r.looked[by+" settings"] {
+		r.report("%s sends %s to %s, and knows that BOS is paused", by, op, id)
 	}
 	if since, locked := r.locked[id]; locked && since < locks || locks == 0 {
 		r.report("%s sends %s to %s, which has been locked since before it looked", by, op, id)

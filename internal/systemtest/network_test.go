@@ -22,6 +22,7 @@ type request struct {
 	method   string
 	path     string
 	body     []byte
+	asked    int    // when the settings were asked for, by the clock of the rules; 0 = it is another request
 	late     string // who holds the lease when a write to components is sent, if that is somebody else
 }
 

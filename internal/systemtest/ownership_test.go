@@ -18,7 +18,7 @@ var owned = map[string][]string{
 	"power-off-graceful":   {"error", "event_stats", "last_action", "status.status_override"},
 	"power-off-forceful":   {"error", "event_stats", "last_action", "status.status_override"},
 	"session-cleanup":      {},
-	"session-completion":   {},
+	"session-completion":   {"enabled", "error", "staged_state"}, // when it cancels
 	"session-setup":        {"actual_state", "desired_state", "enabled", "error", "event_stats", "last_action", "session", "staged_state", "status.status_override"},
 	"status":               {"actual_state", "enabled", "error", "event_stats", "last_action.failed", "last_action.last_updated", "status"},
 }
@@ -44,7 +44,10 @@ func mayWrite(writer string, before, after *bos.Component, c *bos.Change, policy
 			wrong("it does not own %s", f)
 		}
 	}
-	if writer == "session-setup" || writer == "actual-state-cleanup" {
+	if writer == "session-completion" && after.IsEnabled() && !before.IsEnabled() {
+		wrong("it enabled the component")
+	}
+	if writer == "session-setup" || writer == "actual-state-cleanup" || writer == "session-completion" {
 		return broken
 	}
 	from := before.ComputeStatus()

@@ -98,6 +98,7 @@ func mayCreate(c *bos.Component) (broken []string) {
 var sessionMoves = map[string]map[bos.SessionState][]bos.SessionState{
 	"session-setup":      {bos.SessionPending: {bos.SessionRunning, bos.SessionComplete}},
 	"session-completion": {bos.SessionRunning: {bos.SessionComplete}},
+	"":                   {bos.SessionPending: {bos.SessionRunning}, bos.SessionRunning: {bos.SessionComplete}}, // to cancel
 }
 
 // mayProgress holds a write to a session to the model and tells what it broke. A session that is nil does not exist.
@@ -111,6 +112,10 @@ func mayProgress(writer string, before, after *bos.Session) (broken []string) {
 	case after == nil:
 	case before.State() != after.State() && !slices.Contains(sessionMoves[writer][before.State()], after.State()):
 		broken = append(broken, "there is no such transition")
+	case before.State() != after.State() && writer == "" && !after.Canceled():
+		broken = append(broken, "administrators move sessions by canceling alone")
+	case before.Canceled() && before.Status.Error != after.Status.Error:
+		broken = append(broken, "it was canceled, and does not say so any more")
 	case before.State() == bos.SessionComplete && before.Status.EndTime != after.Status.EndTime:
 		broken = append(broken, "it changed the end of the session")
 	}

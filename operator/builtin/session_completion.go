@@ -125,7 +125,7 @@ func deadline(s *bos.Session, settings *bos.Settings) time.Time {
 func (o *sessionCompletion) expire(ctx context.Context, t operator.Tick, s *bos.Session) error {
 	late := 0
 	counts := o.membership(ctx, t, s)
-	for c, err := range o.d.API.ListComponents(ctx, bos.ComponentFilter{Session: s.Name, Enabled: new(true)}) {
+	for c, err := range o.d.API.ListComponents(bos.WithSessionTenant(ctx, string(s.Tenant)), bos.ComponentFilter{Session: s.Name, Enabled: new(true)}) {
 		if err != nil {
 			return fmt.Errorf("list components: %w", err)
 		}

@@ -38,8 +38,7 @@ func (*sessionSetup) Wakes(c *bos.Change) bool {
 }
 
 // Run sets up every pending session. One that meets an outage stays pending and is tried again after a back-off,
-// without holding up the others.
-// While BOS is paused the sessions wait.
+// without holding up the others. While BOS is paused all wait.
 func (o *sessionSetup) Run(ctx context.Context, t operator.Tick) error {
 	if t.Settings.Paused {
 		return nil
