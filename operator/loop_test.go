@@ -622,9 +622,10 @@ func TestLoopLease(t *testing.T) {
 func TestLoopReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, p := newFakeAPI(), newProbe()
-		l := &operator.Loop{Operator: p, API: api}
-		if l.Ready() == nil {
-			t.Error("ready before Run")
+		var text strings.Builder
+		l := &operator.Loop{Operator: p, API: api, Log: slog.New(slog.NewTextHandler(&text, nil))}
+		if l.Ready() == nil || l.Running() != 0 {
+			t.Errorf("ready, or in a pass for %s, before Run", l.Running())
 		}
 		block := make(chan struct{})
 		p.run = func(ctx context.Context, _ operator.Tick) error {
@@ -636,7 +637,11 @@ func TestLoopReady(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
-		time.Sleep(44 * time.Second)
+		time.Sleep(10 * time.Second)
+		if d := l.Running(); d != 0 {
+			t.Errorf("in a pass for %s between two", d)
+		}
+		time.Sleep(34 * time.Second)
 		if err := l.Ready(); err != nil {
 			t.Errorf("44 s after the last finished pass: %v", err)
 		}
@@ -644,9 +649,24 @@ func TestLoopReady(t *testing.T) {
 		if err := l.Ready(); err == nil || !strings.Contains(err.Error(), "probe: no finished pass for 46s") {
 			t.Errorf("46 s after the last finished pass: %v", err)
 		}
+		if d := l.Running(); d != 31*time.Second {
+			t.Errorf("in a pass for %s, want 31s", d)
+		}
+		time.Sleep(28 * time.Second)
+		if strings.Contains(text.String(), "pass does not end") {
+			t.Error("complains within a minute")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := strings.Count(text.String(), `msg="pass does not end" operator=probe duration=1m0s`); n != 1 {
+			t.Errorf("the log has %d complaints:\n%s", n, text.String())
+		}
 		close(block)
 		cancel()
 		<-done
+		if d := l.Running(); d != 0 {
+			t.Errorf("in a pass for %s after Run", d)
+		}
 	})
 }
 

@@ -107,6 +107,23 @@ func TestSessionCompletionKnowsOwners(t *testing.T) {
 	w.settled(op)
 }
 
+// TestSetupKnowsOwners sets up a session whose node was set up a moment ago, in the same way, by a tenant's session of the
+// same name: that is not the work of an earlier try, so the node changes hands.
+func TestSetupKnowsOwners(t *testing.T) {
+	w := newWorld(t)
+	w.tenants.Set("red", "x1")
+	w.tenantTemplate("red", "t", func(*bos.SessionTemplate, *bos.BootSet) {})
+	op := newSessionSetup(w.deps())
+	for _, tenant := range []string{"red", ""} {
+		w.session(bos.Session{Name: "s1", Tenant: bos.NullString(tenant)})
+		w.pass(op)
+		w.wantRunning(tenant, "s1", "x1")
+	}
+	w.pass(newSessionCompletion(w.deps()))
+	w.wantState("", "s1", bos.SessionRunning)
+	w.wantEnded("red", "s1")
+}
+
 func TestOPSessionCompletionIsolation(t *testing.T) {
 	t.Run("OP-088 unknown tenant", func(t *testing.T) {
 		w := newWorld(t)
