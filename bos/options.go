@@ -187,6 +187,9 @@ type Settings struct {
 	// TokenRetentionTime is how long the record of a BSS token is kept after the last component that had it; 0 = for ever.
 	// At least component_actual_state_ttl, within which a node repeats its token. Default 604800 s, a week.
 	TokenRetentionTime int `json:"token_retention_time"`
+	// RequireImageTag keeps nodes off whose image IMS cannot tag for the Scalable Boot Projection Service, unless it has the
+	// tag; default false: they are booted with an error, as the reference does.
+	RequireImageTag bool `json:"require_image_tag"`
 }
 
 // MinTokenRetention is the least time for which records of BSS tokens are kept: between the hand-out of a token and the
@@ -205,6 +208,8 @@ type SettingsPatch struct {
 	SessionSetupRetryTime *int `json:"session_setup_retry_time,omitempty"`
 	MaxNodesPerTransition *int `json:"max_nodes_per_transition,omitempty"`
 	TokenRetentionTime    *int `json:"token_retention_time,omitempty"`
+
+	RequireImageTag *bool `json:"require_image_tag,omitempty"`
 }
 
 // Apply writes the members of p that are present into s, all or nothing. The error is a *FieldError.
@@ -229,6 +234,9 @@ func (s *Settings) Apply(p SettingsPatch) error {
 			return err
 		}
 		*f.dst = *f.v
+	}
+	if p.RequireImageTag != nil {
+		next.RequireImageTag = *p.RequireImageTag
 	}
 	*s = next
 	return nil
