@@ -103,13 +103,14 @@ func (g *guardedWrite) result(ids []bos.ComponentID) bos.GuardedResult {
 	return r
 }
 
-// takesOver reports whether the writer puts components into sessions and has told whose.
+// takesOver reports whether the writer puts components or stages into sessions and has told whose.
 func (g *guardedWrite) takesOver(ctx context.Context) bool {
 	if _, known := bos.SessionTenant(ctx); !known {
 		return false
 	}
-	for _, item := range g.items {
-		if bos.Value(item.patch.Session) != "" {
+	var taken claims
+	for id, item := range g.items {
+		if taken.add(id, (*bos.Component)(item.patch)); !taken.none() {
 			return true
 		}
 	}
@@ -148,7 +149,7 @@ func (g *guardedWrite) write(ctx context.Context, tx store.Tx, chunk []bos.Compo
 	if err != nil {
 		return err
 	}
-	sessions := map[bos.ComponentID]string{}
+	var taken claims
 	for _, id := range chunk {
 		c, exists := found[id]
 		if decision, _ := g.decide(id, &c, exists); decision != store.Write {
@@ -157,9 +158,7 @@ func (g *guardedWrite) write(ctx context.Context, tx store.Tx, chunk []bos.Compo
 		if err := tx.Components().Put(id, c); err != nil {
 			return err
 		}
-		if name := bos.Value(g.items[id].patch.Session); name != "" {
-			sessions[id] = name
-		}
+		taken.add(id, (*bos.Component)(g.items[id].patch))
 	}
-	return keepOwners(ctx, tx, sessions)
+	return taken.keep(ctx, tx)
 }
