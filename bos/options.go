@@ -195,6 +195,9 @@ type Settings struct {
 	Paused bool `json:"paused"`
 	// ResumedAt is when Paused was last set back to false, by the server; empty = never.
 	ResumedAt Timestamp `json:"resumed_at,omitempty"`
+	// RequireImageTag keeps nodes off whose image IMS cannot tag for the Scalable Boot Projection Service, unless it has the
+	// tag; default false: they are booted with an error, as the reference does.
+	RequireImageTag bool `json:"require_image_tag"`
 }
 
 // MinTokenRetention is the least time for which records of BSS tokens are kept: between the hand-out of a token and the
@@ -215,6 +218,7 @@ type SettingsPatch struct {
 	MaxNodesPerTransition *int  `json:"max_nodes_per_transition,omitempty"`
 	MaxSessionTime        *int  `json:"max_session_time,omitempty"`
 	Paused                *bool `json:"paused,omitempty"`
+	RequireImageTag       *bool `json:"require_image_tag,omitempty"`
 }
 
 // Apply writes the members of p that are present into s, all or nothing. The error is a *FieldError.
@@ -242,6 +246,7 @@ func (s *Settings) Apply(p SettingsPatch) error {
 		*f.dst = *f.v
 	}
 	set(&next.Paused, p.Paused)
+	set(&next.RequireImageTag, p.RequireImageTag)
 	*s = next
 	return nil
 }

@@ -32,6 +32,7 @@ const (
 	maxPause   = time.Second          // likewise, however long the last pass took: most of a long one is waiting
 	settling   = time.Second          // after subscribing to changes, before looking for those missed meanwhile
 	noPeriod   = time.Second          // the period where the option is 0
+	longPass   = time.Minute          // a pass that lasts longer, and three periods, is worth a line
 	resubMax   = 30 * time.Second     // longest pause before changes are subscribed to again
 	resubNever = time.Minute          // likewise, where the API knows no changes
 )
@@ -65,6 +66,7 @@ type Loop struct {
 	alive    time.Time // end of the last finished pass, or beginning of the tenure; zero = not running
 	standby  bool
 	interval time.Duration
+	began    time.Time // of the pass that runs; zero = none does
 }
 
 // PassInfo tells of one finished pass.
@@ -100,6 +102,23 @@ func (l *Loop) Active() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.active
+}
+
+// Running returns for how long the present pass has been running; 0 = none is. A pass that does not end within three
+// periods and a minute is logged as well.
+func (l *Loop) Running() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.began.IsZero() {
+		return 0
+	}
+	return max(time.Since(l.began), 1)
+}
+
+func (l *Loop) setBegan(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.began = at
 }
 
 func (l *Loop) setState(active, standby bool, alive time.Time) {
@@ -206,7 +225,7 @@ func (r *runner) work(ctx context.Context, fence Fence) {
 		if !t.Full() && len(ids) == 0 {
 			continue
 		}
-		err := Protect(r.log, func() error { return r.pass(ctx, t) })
+		err := r.watch(t, func() error { return r.pass(ctx, t) })
 		if ctx.Err() != nil {
 			return
 		}
@@ -267,6 +286,18 @@ func (r *runner) await(ctx context.Context, poll, rested time.Time) bool {
 		}
 		timer.Stop()
 	}
+}
+
+// watch has a pass run, and says so when it does not end.
+func (r *runner) watch(t Tick, pass func() error) error {
+	r.setBegan(t.Now)
+	defer r.setBegan(time.Time{})
+	limit := max(3*r.period(), longPass)
+	late := time.AfterFunc(limit, func() {
+		r.log.Warn("pass does not end", "duration", limit, "full", t.Full(), "count", len(t.Changed))
+	})
+	defer late.Stop()
+	return Protect(r.log, pass)
 }
 
 // pass makes one pass.

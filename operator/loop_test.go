@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -619,12 +620,30 @@ func TestLoopLease(t *testing.T) {
 	})
 }
 
+// counter is a log that counts one message.
+type counter struct {
+	slog.Handler
+	message string
+	n       atomic.Int32
+}
+
+func (c *counter) Enabled(context.Context, slog.Level) bool { return true }
+func (c *counter) WithAttrs([]slog.Attr) slog.Handler       { return c }
+
+func (c *counter) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == c.message {
+		c.n.Add(1)
+	}
+	return nil
+}
+
 func TestLoopReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, p := newFakeAPI(), newProbe()
-		l := &operator.Loop{Operator: p, API: api}
-		if l.Ready() == nil {
-			t.Error("ready before Run")
+		complaints := &counter{Handler: slog.DiscardHandler, message: "pass does not end"}
+		l := &operator.Loop{Operator: p, API: api, Log: slog.New(complaints)}
+		if l.Ready() == nil || l.Running() != 0 {
+			t.Errorf("ready, or in a pass for %s, before Run", l.Running())
 		}
 		block := make(chan struct{})
 		p.run = func(ctx context.Context, _ operator.Tick) error {
@@ -636,7 +655,11 @@ func TestLoopReady(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
-		time.Sleep(44 * time.Second)
+		time.Sleep(10 * time.Second)
+		if d := l.Running(); d != 0 {
+			t.Errorf("in a pass for %s between two", d)
+		}
+		time.Sleep(34 * time.Second)
 		if err := l.Ready(); err != nil {
 			t.Errorf("44 s after the last finished pass: %v", err)
 		}
@@ -644,9 +667,24 @@ func TestLoopReady(t *testing.T) {
 		if err := l.Ready(); err == nil || !strings.Contains(err.Error(), "probe: no finished pass for 46s") {
 			t.Errorf("46 s after the last finished pass: %v", err)
 		}
+		if d := l.Running(); d != 31*time.Second {
+			t.Errorf("in a pass for %s, want 31s", d)
+		}
+		time.Sleep(28 * time.Second)
+		if complaints.n.Load() != 0 {
+			t.Error("complains within a minute")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := complaints.n.Load(); n != 1 {
+			t.Errorf("complained %d times", n)
+		}
 		close(block)
 		cancel()
 		<-done
+		if d := l.Running(); d != 0 {
+			t.Errorf("in a pass for %s after Run", d)
+		}
 	})
 }
 

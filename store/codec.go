@@ -112,6 +112,11 @@ var (
 		noun:   "owner of component",
 		key:    func(id bos.ComponentID) string { return "bos:owner:" + string(id) },
 	}
+	stageOwners = &kind[bos.ComponentID, Owner]{
+		bucket: BucketOurs,
+		noun:   "owner of the stage of component",
+		key:    func(id bos.ComponentID) string { return "bos:stageowner:" + string(id) },
+	}
 	incarnations = &kind[bos.TenantKey, string]{
 		bucket: BucketOurs,
 		noun:   "incarnation of session",

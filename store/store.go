@@ -109,6 +109,7 @@ type Tx interface {
 	BootArtifacts() TxCollection[bos.BSSToken, bos.BootArtifacts]
 	Leases() TxCollection[string, LeaseRecord]         // ours, by operator
 	Owners() TxCollection[bos.ComponentID, Owner]      // ours: which session a component's session name means
+	StageOwners() TxCollection[bos.ComponentID, Owner] // ours: the same for the session that it carries the stage of
 	Incarnations() TxCollection[bos.TenantKey, string] // ours: the hidden identity of a session, see Owner
 }
 
@@ -130,7 +131,8 @@ type LeaseRecord struct {
 }
 
 // Owner is the session that a component's session name means, kept beside the component because names repeat: one per
-// tenant, and again after a session was deleted. It counts only while Session equals the component's session.
+// tenant, and again after a session was deleted. It counts only while Session equals the component's session, or that
+// of its staged state.
 type Owner struct {
 	Tenant      string `json:"tenant"`
 	Session     string `json:"session"`

@@ -95,6 +95,10 @@ func (tx *transaction) Owners() TxCollection[bos.ComponentID, Owner] {
 	return &txCollection[bos.ComponentID, Owner]{tx, owners}
 }
 
+func (tx *transaction) StageOwners() TxCollection[bos.ComponentID, Owner] {
+	return &txCollection[bos.ComponentID, Owner]{tx, stageOwners}
+}
+
 func (tx *transaction) Incarnations() TxCollection[bos.TenantKey, string] {
 	return &txCollection[bos.TenantKey, string]{tx, incarnations}
 }

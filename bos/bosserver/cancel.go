@@ -125,7 +125,11 @@ func (c *cancellation) each(ctx context.Context, f bos.ComponentFilter, let func
 			if err != nil {
 				return err
 			}
-			owners, err := tx.Owners().GetMany(chunk)
+			owned := tx.Owners()
+			if c.session.Stage {
+				owned = tx.StageOwners()
+			}
+			owners, err := owned.GetMany(chunk)
 			if err != nil {
 				return err
 			}
@@ -154,7 +158,7 @@ func (c *cancellation) each(ctx context.Context, f bos.ComponentFilter, let func
 // owns reports whether a component that carries the session's name belongs to it. Where nobody has told whom the name
 // means, only the components that its set-up listed do.
 func (c *cancellation) owns(id bos.ComponentID, owner store.Owner, known bool) bool {
-	if known && owner.Session == c.key.Name && !c.session.Stage {
+	if known && owner.Session == c.key.Name {
 		return !foreign(owner, c.key, c.incarnation)
 	}
 	return c.listed == nil || c.listed[id]

@@ -1,6 +1,7 @@
 package bosserver
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/http"
@@ -10,8 +11,9 @@ import (
 	"github.com/bootorch/bosgo/store"
 )
 
-// ListComponents yields the matches in ascending order of id. With a filter by session and a context that tells whose
-// session is meant (bos.WithSessionTenant), those known to belong to another session of that name are left out.
+// ListComponents yields the matches in ascending order of id. With a filter by session, or that of the stage, and a
+// context that tells whose session is meant (bos.WithSessionTenant), those known to belong to another session of that name
+// are left out.
 func (s *Service) ListComponents(ctx context.Context, f bos.ComponentFilter) iter.Seq2[bos.Component, error] {
 	return func(yield func(bos.Component, error) bool) {
 		if err := checkFilter(&f); err != nil {
@@ -27,8 +29,8 @@ func (s *Service) ListComponents(ctx context.Context, f bos.ComponentFilter) ite
 			return
 		}
 		found := store.QueryComponents(ctx, s.st, f)
-		if tenant, known := bos.SessionTenant(ctx); known && f.Session != "" {
-			found = s.componentsOf(ctx, bos.TenantKey{Tenant: tenant, Name: f.Session}, f)
+		if tenant, known := bos.SessionTenant(ctx); known && (f.Session != "" || f.StagedSession != "") {
+			found = s.componentsOf(ctx, bos.TenantKey{Tenant: tenant, Name: cmp.Or(f.Session, f.StagedSession)}, f)
 		}
 		for c, err := range found {
 			if err != nil {
@@ -253,16 +255,14 @@ func (s *Service) PatchComponents(ctx context.Context, tenant string, ps []bos.C
 	now := s.stamp()
 	ids, last := lastOfEach(ps, func(p *bos.ComponentPatch) bos.ComponentID { return p.ID })
 	patches := make(map[bos.ComponentID]*bos.ComponentPatch, len(ids))
-	sessions := map[bos.ComponentID]string{}
+	var taken claims
 	for id, i := range last {
 		c := item(i).Clone()
 		autoFields(&c, now, resolve)
 		patches[id] = (*bos.ComponentPatch)(&c)
-		if c.SessionName() != "" {
-			sessions[id] = c.SessionName()
-		}
+		taken.add(id, &c)
 	}
-	if err := s.recordOwners(ctx, sessions); err != nil {
+	if err := s.recordOwners(ctx, &taken); err != nil {
 		return nil, err
 	}
 	return s.patchMany(ctx, nodes, ids, skipBadIDs, func(id bos.ComponentID) *bos.ComponentPatch { return patches[id] })
@@ -419,7 +419,7 @@ func (s *Service) ApplyStaged(ctx context.Context, tenant string, ids []bos.Comp
 		}
 		todo = again
 	}
-	if err := s.recordOwners(bos.WithSessionTenant(ctx, tenant), apply.taken); err != nil {
+	if err := s.recordOwners(bos.WithSessionTenant(ctx, tenant), &claims{sessions: apply.taken}); err != nil {
 		return result, err
 	}
 	for i, id := range ids {

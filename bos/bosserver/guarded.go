@@ -103,7 +103,7 @@ func (g *guardedWrite) result(ids []bos.ComponentID) bos.GuardedResult {
 	return r
 }
 
-// takesOver reports whether the writer puts components into sessions and has told whose.
+// takesOver reports whether the writer puts components or stages into sessions and has told whose.
 func (g *guardedWrite) takesOver(ctx context.Context) bool {
 	if _, known := bos.SessionTenant(ctx); !known {
 		return false
@@ -159,7 +159,7 @@ func (g *guardedWrite) write(ctx context.Context, tx store.Tx, chunk []bos.Compo
 	}
 	tenant, _ := bos.SessionTenant(ctx)
 	isOver := map[string]bool{}
-	sessions := map[bos.ComponentID]string{}
+	var taken claims
 	for _, id := range chunk {
 		c, exists := found[id]
 		name := takenBy(g.items[id].patch)
@@ -182,9 +182,7 @@ func (g *guardedWrite) write(ctx context.Context, tx store.Tx, chunk []bos.Compo
 		if err := tx.Components().Put(id, c); err != nil {
 			return err
 		}
-		if name := bos.Value(g.items[id].patch.Session); name != "" {
-			sessions[id] = name
-		}
+		taken.add(id, (*bos.Component)(g.items[id].patch))
 	}
-	return keepOwners(ctx, tx, sessions)
+	return taken.keep(ctx, tx)
 }

@@ -317,9 +317,9 @@ func (s *Service) summarize(ctx context.Context, key bos.TenantKey) (*extended, 
 		}
 		e.addOwned(&c)
 	}
-	for _, err := range store.QueryComponents(ctx, s.st, bos.ComponentFilter{StagedSession: key.Name, IDs: within(nodes, nil)}) {
+	for _, err := range s.componentsOf(ctx, key, bos.ComponentFilter{StagedSession: key.Name, IDs: within(nodes, nil)}) {
 		if err != nil {
-			return nil, storeError(err)
+			return nil, err
 		}
 		e.addStaged()
 	}

@@ -639,6 +639,32 @@ var methodCases = []methodCase{
 		m.lists("the tenant's, or nobody knows", all, "a", "c", "d")
 		m.lists("a filter that names no session", bos.ComponentFilter{Enabled: new(true)}, "a", "b", "c")
 	}},
+	{"staged sessions of one name", func(m *methods) {
+		m.session("", "s1")
+		m.session("ten1", "s1")
+		m.put(bos.Component{ID: "a"}, bos.Component{ID: "b"}, bos.Component{ID: "c", StagedState: &bos.StagedState{Session: new("s1")}}, bos.Component{ID: "d"})
+		stage := bos.ComponentPatch{StagedState: &bos.StagedState{Session: new("s1")}}
+		_, err := m.PatchGuarded(bos.WithSessionTenant(m.ctx, "ten1"), bos.GuardedPatches{Patches: []bos.GuardedPatch{{ID: "a", Patch: stage}}})
+		m.ok(err)
+		_, err = m.PatchGuarded(bos.WithSessionTenant(m.ctx, ""), bos.GuardedPatches{Patches: []bos.GuardedPatch{{ID: "b", Patch: stage}}})
+		m.ok(err)
+		stage.ID = "d"
+		_, err = m.PatchComponents(bos.WithSessionTenant(m.ctx, "ten1"), "", []bos.ComponentPatch{stage}, false)
+		m.ok(err)
+		all := bos.ComponentFilter{StagedSession: "s1"}
+		m.lists("nobody's in particular", all, "a", "b", "c", "d")
+		st, err := m.SessionStatus(m.ctx, bos.TenantKey{Name: "s1"})
+		m.ok(err)
+		same(m, "staged for the system's", st.ManagedComponentsCount, 2)
+		m.ctx = bos.WithSessionTenant(m.ctx, "")
+		m.lists("the system's, or nobody knows", all, "b", "c")
+		m.lists("the first of the system's", bos.ComponentFilter{StagedSession: "s1", PageSize: 1}, "b")
+
+		// The name comes back: what the old session has staged is not for the new one.
+		m.ok(m.DeleteSession(m.ctx, bos.TenantKey{Name: "s1"}))
+		m.session("", "s1")
+		m.lists("the new one's", all, "c")
+	}},
 	{"leases", func(m *methods) {
 		lease, err := m.AcquireLease(m.ctx, "power-on", "pod-1", 30*time.Second)
 		m.ok(err)

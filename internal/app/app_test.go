@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/operator"
@@ -208,7 +209,7 @@ func TestMetrics(t *testing.T) {
 	m := newMetrics()
 	m.request("/v2/components/{component_id}", "PATCH", 200, 3e6)
 	m.add(&operator.Loop{Operator: idle{}})
-	m.pass(operator.PassInfo{Operator: "idle", Err: bos.ErrUnavailable})
+	m.pass(operator.PassInfo{Operator: "idle", Start: time.Unix(1000, 0), Duration: 1500 * time.Millisecond, Err: bos.ErrUnavailable})
 	srv := httptest.NewServer(m.handler())
 	defer srv.Close()
 	for _, row := range []struct {
@@ -219,6 +220,7 @@ func TestMetrics(t *testing.T) {
 		{"/metrics", 200, []string{
 			`bos_http_requests_total{code="200",method="PATCH",route="/v2/components/{component_id}"} 1`,
 			`bos_operator_passes_total{operator="idle",result="error"} 1`, `bos_operator_active{operator="idle"} 0`,
+			`bos_operator_last_pass_timestamp_seconds{operator="idle",result="error"} 1001.5`, `bos_operator_running_seconds{operator="idle"} 0`,
 		}},
 		{"/livez", 200, []string{"ok"}},
 		{"/readyz", 503, []string{"operator idle: not running"}},

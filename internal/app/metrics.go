@@ -24,6 +24,7 @@ type metrics struct {
 	latency  *prometheus.HistogramVec
 	passes   *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	last     *prometheus.GaugeVec
 	loops    []*operator.Loop
 }
 
@@ -42,8 +43,11 @@ func newMetrics() *metrics {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "bos_operator_tick_seconds", Help: "Duration of a pass.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9),
 		}, []string{"operator"}),
+		last: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "bos_operator_last_pass_timestamp_seconds", Help: "End of the last pass, by result: ok or error.",
+		}, []string{"operator", "result"}),
 	}
-	m.registry.MustRegister(m.requests, m.latency, m.passes, m.duration, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.requests, m.latency, m.passes, m.duration, m.last, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -64,21 +68,24 @@ func (m *metrics) pass(p operator.PassInfo) {
 	}
 	m.passes.WithLabelValues(p.Operator, result).Inc()
 	m.duration.WithLabelValues(p.Operator).Observe(p.Duration.Seconds())
+	m.last.WithLabelValues(p.Operator, result).Set(float64(p.Start.Add(p.Duration).UnixMilli()) / 1000)
 }
 
 // add watches a loop: whether it is ready, and whether it is the one that acts.
 func (m *metrics) add(l *operator.Loop) {
 	l.Observe = m.pass
 	m.loops = append(m.loops, l)
+	labels := prometheus.Labels{"operator": l.Operator.Name()}
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "bos_operator_active", Help: "1 while this process is the one that runs the operator.",
-		ConstLabels: prometheus.Labels{"operator": l.Operator.Name()},
+		Name: "bos_operator_active", Help: "1 while this process is the one that runs the operator.", ConstLabels: labels,
 	}, func() float64 {
 		if l.Active() {
 			return 1
 		}
 		return 0
-	}))
+	}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "bos_operator_running_seconds", Help: "How long the present pass has been running; 0 between two.", ConstLabels: labels,
+	}, func() float64 { return l.Running().Seconds() }))
 }
 
 // ready returns nil while every loop does what it should.

@@ -166,8 +166,9 @@ func ids(bs []*boot) []bos.ComponentID {
 // imageKey finds the id of an IMS image in the key of one of its artifacts: the first segment, if something follows.
 var imageKey = regexp.MustCompile(`^s3://[^/]+/+([^/]+)/.+`)
 
-// tagImages tags the images that the Scalable Boot Projection Service shall project. A failure does not stop the boot:
-// the image may have been tagged by hand. It is written at once, with the attempt, and again at the end.
+// tagImages tags the images that the Scalable Boot Projection Service shall project. A failure does not stop the boot,
+// as the image may have been tagged by hand: it is written at once, with the attempt, and again at the end. With the
+// setting require_image_tag it does, unless the image is known to have the tag (operators Q-05).
 func (p *powerOn) tagImages(ctx context.Context, t operator.Tick, all []*boot) {
 	kernels, members := groups(all, func(c *bos.Component) string {
 		if a := c.DesiredArtifacts(); strings.Contains(a.KernelParameters, "root=sbps-s3") {
@@ -175,31 +176,34 @@ func (p *powerOn) tagImages(ctx context.Context, t operator.Tick, all []*boot) {
 		}
 		return ""
 	})
-	tagged := map[string]string{} // error by image
+	tagged := map[string]error{} // by image
 	var patches []bos.GuardedPatch
 	for _, kernel := range kernels {
 		if kernel == "" {
 			continue
 		}
-		var text string
+		var err error
 		switch id := imageOf(kernel); id {
 		case "":
-			text = fmt.Sprintf(errorImageNoID, kernel)
+			err = refusal(fmt.Sprintf(errorImageNoID, kernel))
 		case "deleted":
-			text = fmt.Sprintf(errorImageDeleted, kernel)
+			err = refusal(fmt.Sprintf(errorImageDeleted, kernel))
 		default:
 			known := false
-			if text, known = tagged[id]; !known {
-				text = p.tag(ctx, t, id)
-				tagged[id] = text
+			if err, known = tagged[id]; !known {
+				err = p.tag(ctx, t, id)
+				tagged[id] = err
 			}
 		}
-		if text == "" {
-			continue
-		}
 		for _, b := range members[kernel] {
-			b.err, b.tagged = text, true
-			patches = append(patches, guard(b.c, p.attempted(b)))
+			text := blame(err)
+			switch {
+			case err != nil && t.Settings.RequireImageTag:
+				b.stop("", err)
+			case text != "":
+				b.err, b.tagged = text, true
+				patches = append(patches, guard(b.c, p.attempted(b)))
+			}
 		}
 	}
 	if err := p.record(ctx, t, patches); err != nil {
@@ -214,16 +218,24 @@ func imageOf(kernel string) string {
 	return ""
 }
 
-// tag tags one image and returns the text of what went wrong.
-func (p *powerOn) tag(ctx context.Context, t operator.Tick, image string) string {
+// The tag of the images that are to be projected. Source: BOS v2 operators, constants.
+const tagKey, tagValue = "sbps-project", "true"
+
+// tag tags one image.
+func (p *powerOn) tag(ctx context.Context, t operator.Tick, image string) error {
 	err := t.Fence()
 	if err == nil {
-		err = p.Images.Tag(ctx, image, "sbps-project", "true")
+		err = p.Images.Tag(ctx, image, tagKey, tagValue)
+	}
+	if err != nil && t.Settings.RequireImageTag {
+		if known, readErr := p.Images.Image(ctx, image); readErr == nil && known.Metadata[tagKey] == tagValue {
+			return nil
+		}
 	}
 	if errors.Is(err, bos.ErrNotFound) {
-		return fmt.Sprintf(errorImageUnknown, image)
+		return refusal(fmt.Sprintf(errorImageUnknown, image))
 	}
-	return blame(err)
+	return err
 }
 
 // setBootParameters gives each group of equal artifacts to BSS and records at once what its token stands for: a node

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/clients/bss/bsstest"
+	"github.com/bootorch/bosgo/clients/ims"
 	"github.com/bootorch/bosgo/pcs"
 	"github.com/bootorch/bosgo/pcs/pcstest"
 )
@@ -31,6 +32,7 @@ type powerCase struct {
 
 const (
 	preWrite  = `{"id":"x1","last_action":{"action":"powering_on","failed":false},"error":""}`
+	imageCall = "IMS Image " + image + " ="
 	tagCall   = "IMS Tag " + image + " sbps-project=true"
 	bssX1     = "BSS x1 kernel=" + kernelK + " params=" + paramsP + " initrd=" + initrdI
 	tokenCall = "TOKEN token-1 kernel=" + kernelK + " params=" + paramsP + " initrd=" + initrdI
@@ -127,6 +129,20 @@ var powerCases = []powerCase{
 	{name: "OP-057", op: "power-on", change: []change{on, onlyKernel("s3://boot-images/kernel")},
 		want: []string{"BOS [" + preWrite + "]", onResult("Unable to extract IMS ID from kernel path: s3://boot-images/kernel", 1),
 			"BSS x1…", "TOKEN…", tokenX1, cfsX1, "PCS On x1", onResult("Unable to extract IMS ID from kernel path: s3://boot-images/kernel", 1)}},
+	{name: "Q-05 image gone, and the tag is required", op: "power-on", change: []change{on}, world: requireTag(func(r *rig) { r.ims.Remove(image) }),
+		want: []string{"BOS [" + preWrite + "]", tagCall, imageCall, onResult("IMS image id '"+image+"' does not exist in IMS", 1)}},
+	{name: "Q-05 IMS away, and the tag is required", op: "power-on", change: []change{on}, world: requireTag(nil), fail: failing("IMS", unavailable),
+		want: []string{"BOS [" + preWrite + "]", tagCall, imageCall, onAgain("service is away")}, retry: true},
+	{name: "Q-05 refused, but the image has the required tag", op: "power-on", change: []change{on}, fail: failing("IMS Tag", refused),
+		world: requireTag(func(r *rig) {
+			r.ims.Set(ims.Image{ID: image, Arch: "x86_64", Metadata: map[string]string{"sbps-project": "true"}})
+		}),
+		want: []string{"BOS [" + preWrite + "]", tagCall, imageCall, bssX1, tokenCall, tokenX1, cfsX1, "PCS On x1", resultX1}},
+	{name: "Q-05 no id, and the tag is required; others go on", op: "power-on", change: []change{on, onlyKernel("s3://boot-images/kernel")},
+		more: [][]change{{on}}, world: requireTag(nil),
+		want: []string{"BOS [" + preWrite + `,{"id":"x2",…`, tagCall, "BSS x2…", "TOKEN…", `BOS [{"id":"x2",…`, "CFS x2…", "PCS On x2",
+			`BOS [{"id":"x1","last_action":{"action":"powering_on","failed":false},"event_stats":{"power_on_attempts":1},` +
+				`"error":"Unable to extract IMS ID from kernel path: s3://boot-images/kernel"},{"id":"x2",…`}},
 	{name: "OP-058", op: "power-on", change: []change{on}, fail: failing("CFS x1", unavailable),
 		want: []string{"BOS [" + preWrite + "]", tagCall, bssX1, tokenCall, tokenX1, cfsX1,
 			onAgain("Error encountered setting CFS information: service is away")}, retry: true},
@@ -180,6 +196,16 @@ var powerCases = []powerCase{
 	{name: "undefined nodes apart", op: "power-off-graceful", change: []change{off}, more: [][]change{{off}, {off}},
 		world: func(r *rig) { r.shared.setDead(x2, true) },
 		want:  []string{"PCS Soft-Off x1,x3", "PCS Soft-Off x2", graceful(1, "")[:len(graceful(1, ""))-1] + "…"}},
+}
+
+// requireTag changes a world in which images must have their tag.
+func requireTag(fn func(*rig)) func(*rig) {
+	return func(r *rig) {
+		r.bos.SetSettings(bos.SettingsPatch{RequireImageTag: new(true)})
+		if fn != nil {
+			fn(r)
+		}
+	}
 }
 
 // failTimes makes the first n calls with the prefix fail.

@@ -86,25 +86,47 @@ func TestOPSessionCompletion(t *testing.T) {
 	}
 }
 
-// TestSessionCompletionKnowsOwners lets a tenant's session of the same name take a node from a session of the system: the
-// latter has no more components, although one with its name is enabled and in its list (operators Q-49).
+// TestSessionCompletionKnowsOwners lets a tenant's session of the same name take a node, or its stage, from a session of
+// the system: the latter has no more components, although one with its name is in its list (operators Q-49).
 func TestSessionCompletionKnowsOwners(t *testing.T) {
+	for name, patch := range map[string]bos.ComponentPatch{
+		"session": {Session: new("s1"), Enabled: new(true)},
+		"stage":   {StagedState: &bos.StagedState{Session: new("s1")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.tenants.Set("red", "x1")
+			for _, tenant := range []string{"", "red"} {
+				w.session(running(tenant, "s1", "x1"))
+				ctx := bos.WithSessionTenant(t.Context(), tenant)
+				if _, err := w.service.PatchGuarded(ctx, bos.GuardedPatches{Patches: []bos.GuardedPatch{{ID: "x1", Patch: patch}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			op := newSessionCompletion(w.deps())
+			w.pass(op)
+			w.wantEnded("", "s1")
+			w.wantState("red", "s1", bos.SessionRunning)
+			w.settled(op)
+		})
+	}
+}
+
+// TestSetupKnowsOwners sets up a session whose node was set up a moment ago, in the same way, by a tenant's session of the
+// same name: that is not the work of an earlier try, so the node changes hands.
+func TestSetupKnowsOwners(t *testing.T) {
 	w := newWorld(t)
 	w.tenants.Set("red", "x1")
-	for _, tenant := range []string{"", "red"} {
-		w.session(running(tenant, "s1", "x1"))
-		_, err := w.service.PatchGuarded(bos.WithSessionTenant(t.Context(), tenant), bos.GuardedPatches{Patches: []bos.GuardedPatch{
-			{ID: "x1", Patch: bos.ComponentPatch{Session: new("s1"), Enabled: new(true)}},
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
+	w.tenantTemplate("red", "t", func(*bos.SessionTemplate, *bos.BootSet) {})
+	op := newSessionSetup(w.deps())
+	for _, tenant := range []string{"red", ""} {
+		w.session(bos.Session{Name: "s1", Tenant: bos.NullString(tenant)})
+		w.pass(op)
+		w.wantRunning(tenant, "s1", "x1")
 	}
-	op := newSessionCompletion(w.deps())
-	w.pass(op)
-	w.wantEnded("", "s1")
-	w.wantState("red", "s1", bos.SessionRunning)
-	w.settled(op)
+	w.pass(newSessionCompletion(w.deps()))
+	w.wantState("", "s1", bos.SessionRunning)
+	w.wantEnded("red", "s1")
 }
 
 func TestOPSessionCompletionIsolation(t *testing.T) {

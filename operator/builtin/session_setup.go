@@ -193,6 +193,7 @@ func (o *sessionSetup) alreadyWritten(ctx context.Context, s *bos.Session, plan 
 		return nil, nil
 	}
 	var ids []bos.ComponentID
+	ctx = bos.WithSessionTenant(ctx, string(s.Tenant)) // not those of another session of this name
 	for c, err := range o.d.API.ListComponents(ctx, bos.ComponentFilter{Session: s.Name}) {
 		if err != nil {
 			return nil, fmt.Errorf("list components of the session: %w", err)

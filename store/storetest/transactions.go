@@ -30,6 +30,7 @@ func testTransact(t *testing.T, st store.Store) {
 			tx.Components().Put(c2, componentFixture.value(2)),
 			tx.Components().Delete(c2),
 			tx.Owners().Put(c1, store.Owner{Tenant: "ten1", Session: "s1", Incarnation: "i1"}),
+			tx.StageOwners().Put(c1, store.Owner{Tenant: "ten1", Session: "s2", Incarnation: "i2"}),
 			tx.Incarnations().Put(key, "i1"),
 		} {
 			if err != nil {
@@ -65,6 +66,9 @@ func testTransact(t *testing.T, st store.Store) {
 
 	boom := errors.New("boom")
 	err = st.Transact(ctx, func(tx store.Tx) error {
+		if stage, err := tx.StageOwners().Get(c1); err != nil || stage.Session != "s2" {
+			t.Errorf("owner of the stage %+v, %v", stage, err)
+		}
 		owner, err := tx.Owners().Get(c1)
 		if want := (store.Owner{Tenant: "ten1", Session: "s1", Incarnation: "i1"}); err != nil || owner != want {
 			t.Errorf("owner = %v, %v", owner, err)
