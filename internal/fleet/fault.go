@@ -197,6 +197,9 @@ func (f *activeFault) check() error {
 	if f.Kind == "error_rate" && (f.number < 400 || f.number > 599) {
 		return fmt.Errorf("fault error_rate: value %d, want a status from 400 to 599", f.number)
 	}
+	if f.Kind == "image_contention" && f.number == 0 {
+		return errors.New("fault image_contention: value 0, want a whole number from 1")
+	}
 	if f.Kind == "cfs_fail" && f.Count == 0 {
 		f.Count = f.number
 	}

@@ -417,7 +417,11 @@ var serviceKnobs = map[string]func(w *knobWorld) bool{
 	},
 	"image_deleted":                       func(w *knobWorld) bool { return w.send("GET", kernelObject, "").Code == 404 },
 	"image_deleted compute-24.7.0-x86_64": func(w *knobWorld) bool { return w.send("GET", kernelObject, "").Code == 404 },
-	"hsm_extra_components":                func(w *knobWorld) bool { return slices.Contains(w.items(), "x1000c0s0b0") },
+	"image_contention 1": func(w *knobWorld) bool {
+		w.boot()
+		return slices.ContainsFunc(w.xnames(), func(x string) bool { return w.took(x, PhaseKernel) > kernelTime.max+time.Second })
+	},
+	"hsm_extra_components": func(w *knobWorld) bool { return slices.Contains(w.items(), "x1000c0s0b0") },
 	"pcs_sample_interval 10h": func(w *knobWorld) bool {
 		n := w.m.byXname[x0]
 		w.m.mu.Lock()
