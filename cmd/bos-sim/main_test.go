@@ -54,7 +54,16 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"extra"}, 2, `unexpected argument "extra"`},
 		{[]string{"--speed", "-1"}, 2, "speed -1"},
 		{[]string{"--fault", "gremlins"}, 2, "unknown fault"},
-		{[]string{"--fault", "kernel_panic:x9c0s0b0n0"}, 2, `no node "x9c0s0b0n0"`},
+		{[]string{"--fault", "gremlins"}, 2, "known are arch_mismatch, auth_401, bandwidth"},
+		{[]string{"--fault", "kernel_panic:x9c0s0b0n0"}, 2, `no node "x9c0s0b0n0"; the machine has 16, from x1000c0s0b0n0`},
+		{[]string{"--fault", "kernel_panic:0.1,count=-1"}, 2, "count, after and for must not be negative"},
+		{[]string{"--fault", "kernel_panic:0.1,for=ever"}, 2, `"ever" is neither a number nor a duration`},
+		{[]string{"--fault", "kernel_panic:1.5"}, 2, "fraction 1.5, want 0 to 1"},
+		{[]string{"--fault", "outage:dns:503"}, 2, `service "dns", want one of hsm, pcs`},
+		{[]string{"--fault", "outage:pcs:504"}, 2, "want one of 503, refuse, blackhole"},
+		{[]string{"--fault", "hsm_locked,count=1"}, 2, "takes no count"},
+		{[]string{"--nodes", "-5"}, 2, "--nodes -5: a machine has at least one node"},
+		{[]string{"--seed", "-1"}, 2, `"-1"`},
 		{[]string{"--bos-api", "bos"}, 2, `BOS URL "bos"`},
 		{[]string{"--clock", "sundial"}, 2, `--clock "sundial" is not scaled or manual`},
 		{[]string{"--log-level", "loud"}, 2, "loud"},
@@ -80,7 +89,8 @@ func TestHelp(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Errorf("exit %d, stderr %q", code, stderr)
 	}
-	for _, word := range []string{"/hsm/v2", "/pcs/v1", "/capmc/v1", "/cfs/v3", "/bss/boot/v1", "/ims/v3", "/s3", "/tapms/v1alpha3", "/_sim/nodes", "/_sim/clock", "-clock", "soft_off_ignored", "-inventory", "-gateway-listen", "-service-listen", "/apis/bos", "openid-connect/token", "expire_tokens_after"} {
+	for _, word := range []string{"/hsm/v2", "/pcs/v1", "/capmc/v1", "/cfs/v3", "/bss/boot/v1", "/ims/v3", "/s3", "/tapms/v1alpha3", "/_sim/nodes", "/_sim/clock", "/_sim/tenants", "-clock", "soft_off_ignored", "-inventory", "-gateway-listen", "-service-listen", "/apis/bos", "openid-connect/token", "expire_tokens_after",
+		"clock_skew", "retry_after:hsm:5/429,count=3", "after=10m,for=90s", `"probability":0.5`, "any service:", "nodes:", "-extra-components", "-reporter-concurrency"} {
 		if !strings.Contains(stdout, word) {
 			t.Errorf("help lacks %s", word)
 		}

@@ -70,8 +70,25 @@ Control and truth:
   GET    /_sim/clock            what the clock shows
   POST   /_sim/clock            {"advance":"30s"}, or {"advance":"2h","until_idle":true}: let time pass
                                 (--clock manual); time stands still while nodes wait for BOS
-  POST   /_sim/faults           {"kind":"kernel_panic","fraction":0.1}
+  POST   /_sim/faults           {"kind":"kernel_panic","fraction":0.1}: see below
   GET    /_sim/faults           DELETE /_sim/faults/{id} ends one
+  PUT    /_sim/tenants/{name}   {"xnames":["x1000c0s0b0n0"],"deploying":false}; DELETE removes one
+
+Faults are given with --fault or sent to /_sim/faults; the kinds are listed at --fault.
+  --fault kernel_panic:0.1                            a tenth of the nodes; the seed chooses
+  --fault soft_off_slow:x1000c0s0b0n0,x1000c0s0b0n1:5m  two nodes, by five minutes
+  --fault power_on_fails:10%:stays_off,count=2        each of these nodes twice, then no more
+  --fault error_rate:cfs:503@0.2,methods=POST+PATCH   a fifth of the requests that change CFS
+  --fault retry_after:hsm:5/429,count=3               three requests to HSM: 429, come back in 5 s
+  --fault outage:pcs:refuse,after=10m,for=90s         PCS is away for 90 s
+The same over HTTP, with every member that there is (a fault is about nodes or a service):
+  {"id":"mine","kind":"power_on_slow","nodes":["x1000c0s0b0n0"],"value":"5m",
+   "probability":0.5,"count":2,"after":"10m","for":"1h"}
+  {"kind":"error_rate","service":"cfs","value":"503","methods":["POST","PATCH"]}
+Without a target it is every node, or every service. The probability is of each time
+that a fault may strike; the count is of times that it struck, for each node or for the
+service. What lasts, such as hsm_locked or clock_skew, takes no count: for bounds it. On
+nodes its probability decides once for each boot.
 
 --gateway-listen adds the way in from outside of the mesh: the services below /apis/smd,
 /apis/power-control, /apis/capmc, /apis/cfs, /apis/bss, /apis/ims and /apis/tapms, and
@@ -108,11 +125,10 @@ func ParseSimFlags(args []string, getenv func(string) string, stdout io.Writer) 
 	f.StringEnv(&cfg.BOSAPI, "bos-api", "BOS_API_URL", "", "`URL` of BOS for the nodes' reports; /v2/components/… is appended; without it nodes report to nobody")
 	f.StringEnv(&cfg.TokenFile, "token-file", "BOS_TOKEN_FILE", "", "`file` with the bearer token for reports, read for each one")
 	f.IntVar(&cfg.Reporters, "reporter-concurrency", 0, "most reports to BOS at the same time, a `number` (default 64)")
-	f.BoolVar(&cfg.ExtraComponents, "extra-components", false, "let HSM also list cabinets, chassis, slots, BMCs and processors")
+	f.BoolVar(&cfg.ExtraComponents, "extra-components", false, "let HSM also list cabinets, chassis, slots, BMCs and processors, as the fault hsm_extra_components does")
 	f.Func("fault", "`kind[:target][:value][,options]`, repeatable; the target is a fraction or a comma list of xnames, or a service,\n"+
-		"gateway or auth; the options are after, for, count, probability and methods:\n"+
-		"kernel_panic:0.1, soft_off_slow:x1000c0s0b0n0:5m, error_rate:cfs:503@0.2,methods=POST+PATCH,\n"+
-		"outage:pcs:refuse,after=10m,for=90s\n"+strings.Join(fleet.FaultKinds(), "\n"),
+		"gateway or auth; the options are after, for, count, probability (or @ behind the value) and methods.\n"+
+		"The kinds, whom each is about, and the values that it takes, of several the first by default:\n"+strings.Join(fleet.FaultKinds(), "\n"),
 		func(text string) error {
 			fault, err := fleet.ParseFault(text)
 			cfg.Faults = append(cfg.Faults, fault)

@@ -103,7 +103,11 @@ func (m *Machine) fetchScript(n *node) {
 	// is written to BSS meanwhile.
 	n.loaded = entry
 	m.enter(n, PhaseKernel, entry.kernel)
-	m.afterNode(n, m.draw(n, "kernel", kernelTime), (*Machine).kernel)
+	wait := m.draw(n, "kernel", kernelTime)
+	if f := m.lasting("image_contention"); f != nil {
+		wait += wait * time.Duration(m.count.phases[PhaseKernel]) / time.Duration(f.number)
+	}
+	m.afterNode(n, wait, (*Machine).kernel)
 }
 
 func (m *Machine) kernel(n *node) {

@@ -103,7 +103,7 @@ type activeFault struct {
 	delay          time.Duration        // until it starts: After, and what the kind adds to it
 	from, to       time.Duration        // of the machine's wall clock; to 0 is for ever
 	used           map[*node]int        // times it took effect; nil key for a service
-	tried          map[*node]int        // times that its probability decided about a node
+	tried          map[*node]int        // times that chance decided about a node
 	requests       int                  // that auth_401 has seen
 	seen           map[string]time.Time // tokens without a date, and when they were first used
 }
@@ -196,6 +196,9 @@ func (f *activeFault) check() error {
 	}
 	if f.Kind == "error_rate" && (f.number < 400 || f.number > 599) {
 		return fmt.Errorf("fault error_rate: value %d, want a status from 400 to 599", f.number)
+	}
+	if f.Kind == "image_contention" && f.number == 0 {
+		return errors.New("fault image_contention: value 0, want a whole number from 1")
 	}
 	if f.Kind == "cfs_fail" && f.Count == 0 {
 		f.Count = f.number
@@ -316,21 +319,21 @@ func (m *Machine) flap(a *activeFault) {
 // strike lets a node lose power, or crash, after a time with the mean that the
 // fault says, again and again.
 func (m *Machine) strike(a *activeFault, n *node) {
-	u := m.chance(n, a.ID+strconv.Itoa(max(a.used[n], a.tried[n]))+a.Kind)
+	u := m.chance(n, a.ID+strconv.Itoa(a.tried[n])+a.Kind)
 	wait := time.Duration(-math.Log(1-u) * float64(a.duration))
 	m.steadily(m.now()+m.pause(wait, retryFloor), func() {
 		if !slices.Contains(m.faults, a) || a.Count > 0 && a.used[n] >= a.Count {
 			return
 		}
-		if m.rolled(a, n) {
+		a.tried[n]++
+		switch {
+		case a.Kind == "random_power_loss" && n.power && m.rolled(a, n):
 			a.used[n]++
-			switch {
-			case a.Kind == "random_power_loss" && n.power:
-				n.restart = false
-				m.down(n, "power lost")
-			case a.Kind == "random_crash" && n.osUp():
-				m.crash(n)
-			}
+			n.restart = false
+			m.down(n, "power lost")
+		case a.Kind == "random_crash" && n.osUp() && m.rolled(a, n):
+			a.used[n]++
+			m.crash(n)
 		}
 		m.strike(a, n)
 	})

@@ -585,6 +585,7 @@ func TestInjectErrors(t *testing.T) {
 		{Fault{Kind: "outage", Nodes: []string{x0}}, "about a service"},
 		{Fault{Kind: "page_loop", Service: "hsm"}, "about service cfs"},
 		{Fault{Kind: "error_rate", Value: "200"}, "status from 400 to 599"},
+		{Fault{Kind: "image_contention", Value: "0"}, "whole number from 1"},
 		{Fault{Kind: "error_rate", Methods: []string{"FETCH"}}, `method "FETCH", want some of GET`},
 		{Fault{Kind: "page_loop", Methods: []string{"GET"}}, "has no methods"},
 		{Fault{Kind: "malformed", Service: "gateway"}, "passes bodies on"},

@@ -72,6 +72,8 @@ var faultKinds = map[string]faultKind{
 
 	"image_deleted": {service: "s3", nodes: true, value: optionalText, help: "image of this id or name, or every image, is gone from IMS and S3; with nodes: for their downloads"},
 
+	"image_contention": {lasts: true, service: "s3", value: number, help: "kernel and initrd take twice as long when so many nodes load theirs, and so on"},
+
 	"outage":                {service: "any", oneOf: []string{"503", "refuse", "blackhole", "502html", "reset_mid_body", "stall_mid_body"}, help: "service is down, in this way"},
 	"error_rate":            {service: "any", value: number, deflt: "503", help: "answers this status, with the probability"},
 	"latency":               {service: "any", value: durationSpan, help: "answers late"},

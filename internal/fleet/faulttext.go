@@ -40,7 +40,7 @@ func ParseFault(s string) (Fault, error) {
 	f.Value = value
 	switch {
 	case target == "":
-	case k.service != "" && !(k.nodes && !slices.Contains(faultTargets(), target)):
+	case k.service != "" && (!k.nodes || slices.Contains(faultTargets(), target)):
 		f.Service = target
 	default:
 		if fraction, ok := parseFraction(target); ok {

@@ -136,8 +136,12 @@ func appendPowerStatus(b []byte, s *powerStatus) []byte {
 	if s.Operations == nil {
 		b = append(b, "null"...)
 	} else {
+		b = append(b, '[')
 		for i, op := range s.Operations {
-			b = appendString(append(b, "[,"[min(i, 1)]), op)
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, op)
 		}
 		b = append(b, ']')
 	}

@@ -51,7 +51,7 @@ type Config struct {
 	Tenants    map[string][]string // tenants: name to xnames
 
 	// ExtraComponents adds cabinets, chassis, slots, BMCs and processors to what HSM
-	// lists, as a real machine has them.
+	// lists, as a real machine has them; so does a fault of kind hsm_extra_components.
 	ExtraComponents bool
 
 	// ConfigureTime is how long every CFS session takes. By default that is drawn: 140 to

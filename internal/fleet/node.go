@@ -84,8 +84,8 @@ type node struct {
 	busySince time.Duration               // start of the boot or shutdown under way; negative when there is none
 	spent     []interval                  // at most spentLength
 	history   []moment                    // at most historyLength
-	commands  [opCount]uint16             // Redfish commands received
-	requests  [len(everyOperation)]uint16 // PCS transitions that named the node
+	commands  [opCount]uint16             // Redfish commands received, modulo 65,536
+	requests  [len(everyOperation)]uint16 // PCS transitions that named the node, likewise
 
 	phase    Phase
 	power    bool

@@ -139,7 +139,10 @@ func (m *Machine) sweep() {
 			m.spend(n, spentPCS, edge)
 		}
 	}
-	m.pcs.dirty = map[*node]time.Duration{} // maps do not shrink
+	if len(m.pcs.dirty) > 1000 {
+		m.pcs.dirty = map[*node]time.Duration{} // the old one would stay large
+	}
+	clear(m.pcs.dirty)
 }
 
 func (m *Machine) sample(n *node, now time.Duration) {
