@@ -20,6 +20,7 @@ import (
 // service is a service in memory that answers from a script, whose last step repeats. It stands in for the network.
 type service struct {
 	script []step
+	once   bool // clients do not retry
 
 	mu       sync.Mutex
 	requests []request
@@ -63,10 +64,14 @@ func (s *service) asked() []request {
 
 // config lets a client talk to the service: no limit on the time of retries, no variation of waits, no breaker.
 func (s *service) config() hsm.Config {
-	return hsm.Config{
+	cfg := hsm.Config{
 		Transport: s, RetryBudget: -1, BreakAfter: -1, Jitter: func(d time.Duration) time.Duration { return d },
 		Timeout: func() time.Duration { return 20 * time.Second },
 	}
+	if s.once {
+		cfg.Retries = func() int { return 0 }
+	}
+	return cfg
 }
 
 // reply answers with a status, a body and headers given as name and value.
