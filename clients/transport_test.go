@@ -422,6 +422,18 @@ func TestSVC(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a page of a gateway does not say what exists", func(t *testing.T) {
+		each(t, func(t *testing.T, c call) {
+			switch c.name {
+			case "hsm locks", "pcs read transition", "capmc status", "ims image", "ims tag", "tapms tenant": // callers act on what is not found
+				err := c.do(t.Context(), serve(reply(404, "\n<!DOCTYPE html>\n<h1>default backend</h1>", "Content-Type", "text/html")))
+				expectError(t, err, []error{bos.ErrUnavailable}, bos.ErrNotFound)
+				if !strings.Contains(err.Error(), "leads elsewhere") || !strings.Contains(err.Error(), "Non-2XX response (404) to "+c.method) {
+					t.Errorf("error %v", err)
+				}
+			}
+		})
+	})
 	t.Run("SVC-012 Retry-After", func(t *testing.T) {
 		for _, tt := range []struct {
 			status int

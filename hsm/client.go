@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -185,13 +184,8 @@ func (c *Client) LockedNodes(ctx context.Context) (map[bos.ComponentID]bool, err
 	}
 	r := rest.Request{Method: http.MethodGet, Path: "locks/status", Query: url.Values{"type": {"Node"}, "locked": {"True"}}}
 	locked := map[bos.ComponentID]bool{}
-	if err := c.rest.Do(ctx, r, rest.JSON(&answer)); err != nil {
-		e, ok := errors.AsType[*Error](err)
-		switch {
-		case !ok:
-		case e.Status == http.StatusNotFound && strings.HasPrefix(e.Body, "<"):
-			return nil, fmt.Errorf("the URL of hsm leads elsewhere: %w: %s", bos.ErrUnavailable, e.Error())
-		case e.Status == http.StatusNotFound, e.Status == http.StatusBadRequest && strings.Contains(e.Body+e.Detail, "Component not found"):
+	if err := rest.CheckRoute(c.rest.Do(ctx, r, rest.JSON(&answer))); err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest && strings.Contains(e.Body+e.Detail, "Component not found")) {
 			return locked, nil
 		}
 		return nil, err

@@ -194,7 +194,7 @@ func (c *Client) readTransition(ctx context.Context, id string, all *Transition)
 		}
 		return nil
 	})
-	if err != nil {
+	if err = rest.CheckRoute(err); err != nil {
 		return err
 	}
 	all.Operation = operation(answer.Operation)
@@ -222,7 +222,7 @@ func (c *Client) AbortTransition(ctx context.Context, id TransitionID) error {
 	for part := range strings.SplitSeq(string(id), ",") {
 		path, err := transitionPath(part)
 		if err == nil {
-			err = c.rest.Do(ctx, rest.Request{Method: http.MethodDelete, Path: path}, nil)
+			err = rest.CheckRoute(c.rest.Do(ctx, rest.Request{Method: http.MethodDelete, Path: path}, nil))
 		}
 		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusBadRequest {
 			err = nil // completed

@@ -93,6 +93,7 @@ func imagePath(id string) (string, error) {
 
 // explain puts a missing image into the words of the reference.
 func explain(id string, err error) error {
+	err = rest.CheckRoute(err)
 	if errors.Is(err, bos.ErrNotFound) {
 		return fmt.Errorf("IMS image id '%s' does not exist in IMS: %w", id, err)
 	}

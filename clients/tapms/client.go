@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
@@ -51,10 +50,10 @@ func (c *Client) TenantNodes(ctx context.Context, tenant string) (map[bos.Compon
 		} `json:"status"`
 	}
 	err := c.rest.Do(ctx, rest.Request{Method: http.MethodGet, Path: "tenants/" + url.PathEscape(tenant)}, rest.JSON(&record))
-	if e, ok := errors.AsType[*Error](err); ok && noSuchRoute(e) {
-		return nil, fmt.Errorf("the URL of tapms leads elsewhere: %w: %s", bos.ErrUnavailable, e.Error())
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Detail == "Page not found" {
+		return nil, fmt.Errorf("the URL of tapms leads elsewhere: %w: %s", bos.ErrUnavailable, e.Error()) // an unknown tenant is a JSON string
 	}
-	if err != nil {
+	if err = rest.CheckRoute(err); err != nil {
 		return nil, fmt.Errorf("tenant '%s': %w", tenant, err)
 	}
 	nodes := map[bos.ComponentID]bool{}
@@ -64,9 +63,4 @@ func (c *Client) TenantNodes(ctx context.Context, tenant string) (map[bos.Compon
 		}
 	}
 	return nodes, nil
-}
-
-// noSuchRoute tells a 404 of a wrong URL from one of an unknown tenant, which TAPMS answers with a JSON string.
-func noSuchRoute(e *Error) bool {
-	return e.Status == http.StatusNotFound && (e.Detail == "Page not found" || strings.HasPrefix(e.Body, "<"))
 }

@@ -112,6 +112,17 @@ func (e *Error) sentinel() error {
 	return bos.ErrInvalid
 }
 
+// CheckRoute returns err, unless that is a 404 in HTML: then one that matches bos.ErrUnavailable instead of
+// bos.ErrNotFound. No service answers in HTML; a gateway does whose routes are wrong or not there yet, and what it does not
+// find says nothing of what the service has.
+func CheckRoute(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if ok && e.Status == http.StatusNotFound && strings.HasPrefix(e.Body, "<") {
+		return fmt.Errorf("the URL of %s leads elsewhere: %w: %s", e.Service, bos.ErrUnavailable, e.Error())
+	}
+	return err
+}
+
 // statusError makes the error of an answer that is no success, reading a bounded part of its body.
 func (c *call) statusError(resp *http.Response) *Error {
 	e := c.error(nil)
