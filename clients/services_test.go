@@ -121,7 +121,7 @@ func TestSVCInventory(t *testing.T) {
 			t.Errorf("%v, error %v, %d requests, want nothing of all that", got, err, len(s.asked()))
 		}
 	})
-	t.Run("SVC-028 to SVC-030 locks", func(t *testing.T) {
+	t.Run("SVC-028 SVC-029 SVC-030 locks", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for _, tt := range []struct {
 				status int
