@@ -451,6 +451,15 @@ func TestSVC(t *testing.T) {
 				})
 			})
 		}
+		t.Run("a date of another clock", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(reply(503, "", "Retry-After", "Fri, 31 Dec 1999 22:00:03 GMT", "Date", "Fri, 31 Dec 1999 22:00:00 GMT"), reply(200, "[]"))
+				_, err := must(hsm.New("http://cray-smd/hsm/v2", s.config())).Groups(t.Context())
+				if got := waits(s.asked()); err != nil || !slices.Equal(got, []float64{3}) {
+					t.Errorf("waits %v s, error %v, want 3", got, err)
+				}
+			})
+		})
 		t.Run("beyond the budget", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(reply(503, "", "Retry-After", "11"))

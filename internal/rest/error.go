@@ -135,7 +135,7 @@ func (c *call) statusError(resp *http.Response) *Error {
 	body = c.withoutToken(body)
 	e.Body = Excerpt(body)
 	e.Title, e.Detail = problem(body)
-	e.RetryAfter, _ = retryAfter(resp.Header.Get("Retry-After"))
+	e.RetryAfter = retryAfter(resp.Header)
 	if resp.StatusCode == http.StatusGatewayTimeout {
 		e.class = ErrTimeout
 		e.unknown = !c.repeatable
