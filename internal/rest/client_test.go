@@ -146,14 +146,15 @@ func TestBreakerTellsWhy(t *testing.T) {
 
 func TestBreakerLetsOneThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		away, requests := true, 0
+		away := true
+		var requests atomic.Int32
 		c, err := rest.New("svc", "http://svc", rest.Config{
 			Retries: func() int { return 0 }, BreakAfter: 1, MaxInFlight: 100,
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				if away {
 					return status(503, "")(r)
 				}
-				requests++
+				requests.Add(1)
 				select {
 				case <-time.After(time.Second):
 					return status(200, "")(r)
@@ -175,7 +176,7 @@ func TestBreakerLetsOneThrough(t *testing.T) {
 		if err := ask(gaveUp); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want context.Canceled", err)
 		}
-		requests = 0
+		requests.Store(0)
 		var calls sync.WaitGroup
 		var answered, refused atomic.Int32
 		for range 50 {
@@ -188,8 +189,8 @@ func TestBreakerLetsOneThrough(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		if requests != 1 || answered.Load() != 1 || refused.Load() != 49 {
-			t.Errorf("%d requests, %d answered, %d refused: want one call to find out, also after one whose caller gave up", requests, answered.Load(), refused.Load())
+		if requests.Load() != 1 || answered.Load() != 1 || refused.Load() != 49 {
+			t.Errorf("%d requests, %d answered, %d refused: want one call to find out, also after one whose caller gave up", requests.Load(), answered.Load(), refused.Load())
 		}
 		for range 50 {
 			calls.Go(func() {
