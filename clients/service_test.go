@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bootorch/bosgo/hsm"
+	"github.com/bootorch/bosgo/internal/rest"
 )
 
 // service is a service in memory that answers from a script, whose last step repeats. It stands in for the network.
@@ -175,6 +176,11 @@ func expectError(t *testing.T, err error, want []error, others ...error) {
 	for _, w := range want {
 		if !errors.Is(err, w) {
 			t.Errorf("error %q does not match %q", err, w)
+		}
+	}
+	if e, ok := errors.AsType[*hsm.Error](err); ok { // as other modules see it
+		if e.Timeout() != errors.Is(err, rest.ErrTimeout) || e.Malformed() != errors.Is(err, rest.ErrMalformed) {
+			t.Errorf("error %q: timeout %v, malformed %v", err, e.Timeout(), e.Malformed())
 		}
 	}
 	for _, o := range others {

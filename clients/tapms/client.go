@@ -15,7 +15,8 @@ import (
 // Config says how to speak to the service. The zero value works; Timeout then is 10 s.
 type Config = rest.Config
 
-// Error is what a call of the service fails with; it carries the service's own words.
+// Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed
+// answer from other failures.
 type Error = rest.Error
 
 // Client is a TenantClient over HTTP. It is safe for concurrent use.

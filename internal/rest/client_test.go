@@ -181,10 +181,14 @@ func TestBreakerLetsOneThrough(t *testing.T) {
 		var answered, refused atomic.Int32
 		for range 50 {
 			calls.Go(func() {
-				if ask(t.Context()) == nil {
+				err := ask(t.Context())
+				if err == nil {
 					answered.Add(1)
-				} else {
-					refused.Add(1)
+					return
+				}
+				refused.Add(1)
+				if open, ok := errors.AsType[*rest.OpenError](err); !ok || open.Next.After(time.Now()) {
+					t.Errorf("error %+v while a call is under way, want no time to come", err)
 				}
 			})
 		}

@@ -74,6 +74,12 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Timeout reports whether the service did not take the connection or did not answer in time, see ErrTimeout.
+func (e *Error) Timeout() bool { return errors.Is(e.class, ErrTimeout) }
+
+// Malformed reports whether the service's answer was a success, but not what it should be, see ErrMalformed.
+func (e *Error) Malformed() bool { return errors.Is(e.class, ErrMalformed) }
+
 // Unwrap returns the class, the sentinel of package bos and the cause.
 func (e *Error) Unwrap() []error {
 	all := []error{e.sentinel()}
