@@ -39,6 +39,9 @@ func (c *Client) SetBootParameters(ctx context.Context, ids []bos.ComponentID, a
 	if len(ids) == 0 || slices.Contains(ids, "") {
 		return "", &bos.FieldError{Field: "ids", Reason: "boot parameters need at least one node, and each needs a name"}
 	}
+	if strings.Contains(" "+a.KernelParameters, " bss_referral_token=") { // BSS appends its own only where there is none
+		c.rest.Config().Log.Warn("the kernel parameters hold a bss_referral_token: nodes will report that one, and BOS will not know what they booted", "nodes", len(ids), "kernel", a.Kernel)
+	}
 	body := struct {
 		Hosts  []bos.ComponentID `json:"hosts"`
 		Params string            `json:"params"`
