@@ -16,7 +16,8 @@ import (
 // Config says how to speak to the service; the zero value works.
 type Config = rest.Config
 
-// Error is what a call of the service fails with; it carries the service's own words.
+// Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed
+// answer from other failures.
 type Error = rest.Error
 
 // The greatest requests. Source: BOS v2, CFS client; the bytes keep the request line below the server's 16 KiB.

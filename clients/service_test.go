@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"github.com/bootorch/bosgo/hsm"
+	"github.com/bootorch/bosgo/internal/rest"
 )
 
 // service is a service in memory that answers from a script, whose last step repeats. It stands in for the network.
 type service struct {
 	script []step
+	once   bool // clients do not retry
 
 	mu       sync.Mutex
 	requests []request
@@ -63,10 +65,14 @@ func (s *service) asked() []request {
 
 // config lets a client talk to the service: no limit on the time of retries, no variation of waits, no breaker.
 func (s *service) config() hsm.Config {
-	return hsm.Config{
+	cfg := hsm.Config{
 		Transport: s, RetryBudget: -1, BreakAfter: -1, Jitter: func(d time.Duration) time.Duration { return d },
 		Timeout: func() time.Duration { return 20 * time.Second },
 	}
+	if s.once {
+		cfg.Retries = func() int { return 0 }
+	}
+	return cfg
 }
 
 // reply answers with a status, a body and headers given as name and value.
@@ -170,6 +176,11 @@ func expectError(t *testing.T, err error, want []error, others ...error) {
 	for _, w := range want {
 		if !errors.Is(err, w) {
 			t.Errorf("error %q does not match %q", err, w)
+		}
+	}
+	if e, ok := errors.AsType[*hsm.Error](err); ok { // as other modules see it
+		if e.Timeout() != errors.Is(err, rest.ErrTimeout) || e.Malformed() != errors.Is(err, rest.ErrMalformed) {
+			t.Errorf("error %q: timeout %v, malformed %v", err, e.Timeout(), e.Malformed())
 		}
 	}
 	for _, o := range others {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -121,7 +122,7 @@ func TestSVCInventory(t *testing.T) {
 			t.Errorf("%v, error %v, %d requests, want nothing of all that", got, err, len(s.asked()))
 		}
 	})
-	t.Run("SVC-028 to SVC-030 locks", func(t *testing.T) {
+	t.Run("SVC-028 SVC-029 SVC-030 locks", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for _, tt := range []struct {
 				status int
@@ -776,6 +777,20 @@ func TestSVCBootParameters(t *testing.T) {
 		for _, want := range []bos.BSSToken{"a", "b"} {
 			if got, err := boot(s).SetBootParameters(t.Context(), []bos.ComponentID{node1}, artifacts); err != nil || got != want {
 				t.Errorf("error %v, or another token than the answer's", err)
+			}
+		}
+	})
+	t.Run("a token among the parameters hides the real one", func(t *testing.T) {
+		for params, warn := range map[string]bool{"quiet bss_referral_token=geheim": true, "bss_referral_token=geheim": true, "my_bss_referral_token=x": false, "quiet": false} {
+			var log strings.Builder
+			s := serve(reply(200, "", "BSS-Referral-Token", "a"))
+			cfg := s.config()
+			cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+			if _, err := must(bss.New("http://cray-bss/boot/v1", cfg)).SetBootParameters(t.Context(), []bos.ComponentID{node1}, bos.BootArtifacts{Kernel: "s3://b/k", KernelParameters: params}); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Contains(log.String(), "level=WARN"); got != warn || strings.Contains(log.String(), "geheim") {
+				t.Errorf("%s: log %s, want a warning without the token: %v", params, &log, warn)
 			}
 		}
 	})

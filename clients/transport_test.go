@@ -15,6 +15,7 @@ import (
 	"github.com/bootorch/bosgo/cfs"
 	"github.com/bootorch/bosgo/clients/bss"
 	"github.com/bootorch/bosgo/clients/ims"
+	"github.com/bootorch/bosgo/clients/manifest/s3manifest"
 	"github.com/bootorch/bosgo/clients/tapms"
 	"github.com/bootorch/bosgo/hsm"
 	"github.com/bootorch/bosgo/internal/rest"
@@ -422,6 +423,18 @@ func TestSVC(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a page of a gateway does not say what exists", func(t *testing.T) {
+		each(t, func(t *testing.T, c call) {
+			switch c.name {
+			case "hsm locks", "pcs read transition", "capmc status", "ims image", "ims tag", "tapms tenant": // callers act on what is not found
+				err := c.do(t.Context(), serve(reply(404, "\n<!DOCTYPE html>\n<h1>default backend</h1>", "Content-Type", "text/html")))
+				expectError(t, err, []error{bos.ErrUnavailable}, bos.ErrNotFound)
+				if !strings.Contains(err.Error(), "leads elsewhere") || !strings.Contains(err.Error(), "Non-2XX response (404) to "+c.method) {
+					t.Errorf("error %v", err)
+				}
+			}
+		})
+	})
 	t.Run("SVC-012 Retry-After", func(t *testing.T) {
 		for _, tt := range []struct {
 			status int
@@ -438,6 +451,15 @@ func TestSVC(t *testing.T) {
 				})
 			})
 		}
+		t.Run("a date of another clock", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(reply(503, "", "Retry-After", "Fri, 31 Dec 1999 22:00:03 GMT", "Date", "Fri, 31 Dec 1999 22:00:00 GMT"), reply(200, "[]"))
+				_, err := must(hsm.New("http://cray-smd/hsm/v2", s.config())).Groups(t.Context())
+				if got := waits(s.asked()); err != nil || !slices.Equal(got, []float64{3}) {
+					t.Errorf("waits %v s, error %v, want 3", got, err)
+				}
+			})
+		})
 		t.Run("beyond the budget", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(reply(503, "", "Retry-After", "11"))
@@ -477,6 +499,43 @@ func TestSVC(t *testing.T) {
 			expectError(t, err, []error{rest.ErrTimeout, bos.ErrUnavailable})
 			if got := errors.Is(err, rest.ErrOutcomeUnknown); got == c.readOnly {
 				t.Errorf("outcome unknown: %v, want %v", got, !c.readOnly)
+			}
+		})
+	})
+	t.Run("SVC-013 time-outs that nobody has set", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := rest.Config{Transport: serve(silent), Retries: func() int { return 0 }}
+			long := cfg
+			long.Timeout = func() time.Duration { return 90 * time.Second }
+			ids := []bos.ComponentID{node1}
+			for name, c := range map[string]struct {
+				want time.Duration
+				ask  func() error
+			}{
+				"hsm":   {20 * time.Second, func() error { _, err := must(hsm.New("http://x", cfg)).Nodes(t.Context()); return err }},
+				"pcs":   {20 * time.Second, func() error { _, err := must(pcs.New("http://x", cfg)).PowerStatus(t.Context(), ids); return err }},
+				"capmc": {time.Minute, func() error { _, err := must(pcs.NewCAPMC("http://x", cfg)).PowerStatus(t.Context(), ids); return err }},
+				"capmc, longer": {90 * time.Second, func() error {
+					_, err := must(pcs.NewCAPMC("http://x", long)).PowerStatus(t.Context(), ids)
+					return err
+				}},
+				"cfs": {20 * time.Second, func() error { _, err := must(cfs.New("http://x", cfg)).Components(t.Context(), ids); return err }},
+				"bss": {20 * time.Second, func() error {
+					_, err := must(bss.New("http://x", cfg)).SetBootParameters(t.Context(), ids, bos.BootArtifacts{})
+					return err
+				}},
+				"ims":   {20 * time.Second, func() error { _, err := must(ims.New("http://x", cfg)).Image(t.Context(), "i"); return err }},
+				"tapms": {10 * time.Second, func() error { _, err := must(tapms.New("http://x", cfg)).TenantNodes(t.Context(), "blue"); return err }},
+				"s3": {time.Minute, func() error {
+					_, err := must(s3manifest.New(s3manifest.Config{Endpoint: "http://x", Transport: serve(silent), RetryBudget: -1})).Head(t.Context(), "s3://b/k")
+					return err
+				}},
+			} {
+				began := time.Now()
+				expectError(t, c.ask(), []error{bos.ErrUnavailable})
+				if d := time.Since(began); d != c.want {
+					t.Errorf("%s: it took %v, want %v", name, d, c.want)
+				}
 			}
 		})
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,7 +15,8 @@ import (
 // Config says how to speak to the service; the zero value works.
 type Config = rest.Config
 
-// Error is what a call of the service fails with; it carries the service's own words.
+// Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed
+// answer from other failures.
 type Error = rest.Error
 
 // Client is an Inventory over HTTP. It is safe for concurrent use.
@@ -185,13 +185,8 @@ func (c *Client) LockedNodes(ctx context.Context) (map[bos.ComponentID]bool, err
 	}
 	r := rest.Request{Method: http.MethodGet, Path: "locks/status", Query: url.Values{"type": {"Node"}, "locked": {"True"}}}
 	locked := map[bos.ComponentID]bool{}
-	if err := c.rest.Do(ctx, r, rest.JSON(&answer)); err != nil {
-		e, ok := errors.AsType[*Error](err)
-		switch {
-		case !ok:
-		case e.Status == http.StatusNotFound && strings.HasPrefix(e.Body, "<"):
-			return nil, fmt.Errorf("the URL of hsm leads elsewhere: %w: %s", bos.ErrUnavailable, e.Error())
-		case e.Status == http.StatusNotFound, e.Status == http.StatusBadRequest && strings.Contains(e.Body+e.Detail, "Component not found"):
+	if err := rest.CheckRoute(c.rest.Do(ctx, r, rest.JSON(&answer))); err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && (e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest && strings.Contains(e.Body+e.Detail, "Component not found")) {
 			return locked, nil
 		}
 		return nil, err

@@ -92,6 +92,7 @@ func (c *CAPMC) readStatus(ctx context.Context, ids []bos.ComponentID, statuses 
 		Method: http.MethodPost, Path: "get_xname_status", ReadOnly: true,
 		Body: map[string]any{"filter": "show_all", "xnames": ids, "source": "redfish"},
 	}, rest.JSON(&answer))
+	err = rest.CheckRoute(err)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
 		return nil // it knows none of them
 	}

@@ -19,7 +19,8 @@ import (
 // Config says how to speak to the service; the zero value works.
 type Config = rest.Config
 
-// Error is what a call of the service fails with; it carries the service's own words.
+// Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed
+// answer from other failures.
 type Error = rest.Error
 
 // Client is a PowerClient and TransitionReader of PCS over HTTP. It is safe for concurrent use.
@@ -194,7 +195,7 @@ func (c *Client) readTransition(ctx context.Context, id string, all *Transition)
 		}
 		return nil
 	})
-	if err != nil {
+	if err = rest.CheckRoute(err); err != nil {
 		return err
 	}
 	all.Operation = operation(answer.Operation)
@@ -222,7 +223,7 @@ func (c *Client) AbortTransition(ctx context.Context, id TransitionID) error {
 	for part := range strings.SplitSeq(string(id), ",") {
 		path, err := transitionPath(part)
 		if err == nil {
-			err = c.rest.Do(ctx, rest.Request{Method: http.MethodDelete, Path: path}, nil)
+			err = rest.CheckRoute(c.rest.Do(ctx, rest.Request{Method: http.MethodDelete, Path: path}, nil))
 		}
 		if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusBadRequest {
 			err = nil // completed

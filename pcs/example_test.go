@@ -51,3 +51,25 @@ func Example() {
 	// failed: x3000c0s2b0n0: Failed to apply transition: NodeBMC Communication Error
 	// x3000c0s1b0n0 on
 }
+
+// A site without PCS has CAPMC, which tells at once which nodes it could not command. The fake stands in for the service.
+func ExampleNewCAPMC() {
+	fake := pcstest.New("x3000c0s1b0n0", "x3000c0s2b0n0")
+	fake.Refuse("NodeBMC Communication Error", "x3000c0s2b0n0")
+	server := httptest.NewServer(pcstest.CAPMCHandler(fake))
+	defer server.Close()
+
+	var power pcs.PowerClient
+	power, err := pcs.NewCAPMC(server.URL, pcs.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = power.Transition(context.Background(), pcs.On, []bos.ComponentID{"x3000c0s1b0n0", "x3000c0s2b0n0"})
+	if partial, ok := errors.AsType[*bos.BatchError](err); ok {
+		for _, id := range partial.IDs() {
+			fmt.Println(id, partial.Failed[id])
+		}
+	}
+	// Output: x3000c0s2b0n0 Failed to apply transition: NodeBMC Communication Error
+}

@@ -14,7 +14,8 @@ import (
 // Config says how to speak to the service; the zero value works.
 type Config = rest.Config
 
-// Error is what a call of the service fails with; it carries the service's own words.
+// Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed
+// answer from other failures.
 type Error = rest.Error
 
 // Client is a BootClient over HTTP. It is safe for concurrent use.
@@ -37,6 +38,9 @@ func New(baseURL string, cfg Config) (*Client, error) {
 func (c *Client) SetBootParameters(ctx context.Context, ids []bos.ComponentID, a bos.BootArtifacts) (bos.BSSToken, error) {
 	if len(ids) == 0 || slices.Contains(ids, "") {
 		return "", &bos.FieldError{Field: "ids", Reason: "boot parameters need at least one node, and each needs a name"}
+	}
+	if strings.Contains(" "+a.KernelParameters, " bss_referral_token=") { // BSS appends its own only where there is none
+		c.rest.Config().Log.Warn("the kernel parameters hold a bss_referral_token: nodes will report that one, and BOS will not know what they booted", "nodes", len(ids), "kernel", a.Kernel)
 	}
 	body := struct {
 		Hosts  []bos.ComponentID `json:"hosts"`

@@ -14,7 +14,8 @@ import (
 // Config says how to speak to the service. The zero value works; Retries then is 4.
 type Config = rest.Config
 
-// Error is what a call of the service fails with; it carries the service's own words.
+// Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed
+// answer from other failures.
 type Error = rest.Error
 
 // Client is an ImageClient over HTTP. It is safe for concurrent use.
@@ -93,6 +94,7 @@ func imagePath(id string) (string, error) {
 
 // explain puts a missing image into the words of the reference.
 func explain(id string, err error) error {
+	err = rest.CheckRoute(err)
 	if errors.Is(err, bos.ErrNotFound) {
 		return fmt.Errorf("IMS image id '%s' does not exist in IMS: %w", id, err)
 	}

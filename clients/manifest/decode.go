@@ -44,15 +44,18 @@ func CheckType(typ string) error {
 	return nil
 }
 
-// document is a manifest on the wire. Members that BOS does not use are not declared.
+// document is a manifest on the wire. Members that BOS does not use are not declared, and artifacts that it does not use
+// may be of any shape.
 type document struct {
 	Artifacts []struct {
-		Type string `json:"type"`
-		Link *struct {
-			Path string `json:"path"`
-			ETag string `json:"etag"`
-		} `json:"link"`
+		Type any             `json:"type"`
+		Link json.RawMessage `json:"link"`
 	} `json:"artifacts"`
+}
+
+type link struct {
+	Path string `json:"path"`
+	ETag string `json:"etag"`
 }
 
 // Decode reads the manifest whose text was found at path. Each part may occur once. Errors match bos.ErrInvalid.
@@ -77,16 +80,24 @@ func Decode(path string, text []byte) (*Manifest, error) {
 		TypeKernel: &m.Kernel, TypeInitrd: &m.Initrd, TypeRootfs: &m.Rootfs, TypeBootParameters: &m.BootParameters,
 	}
 	for _, a := range doc.Artifacts {
-		part, wanted := parts[a.Type]
-		switch {
-		case !wanted:
+		typ, _ := a.Type.(string)
+		part, wanted := parts[typ]
+		if !wanted {
 			continue
-		case *part != nil:
-			return nil, invalid("Multiple %s artifacts found in the manifest.", a.Type)
-		case a.Link == nil || a.Link.Path == "":
-			return nil, invalid("the %s artifact of the manifest '%s' has no link", a.Type, path)
 		}
-		*part = &Artifact{Path: a.Link.Path, ETag: strings.Trim(a.Link.ETag, `"`)}
+		if *part != nil {
+			return nil, invalid("Multiple %s artifacts found in the manifest.", typ)
+		}
+		var l link
+		if len(a.Link) > 0 {
+			if err := json.Unmarshal(a.Link, &l); err != nil {
+				return nil, invalid("the link of the %s artifact of the manifest '%s' is malformed: %v", typ, path, err)
+			}
+		}
+		if l.Path == "" {
+			return nil, invalid("the %s artifact of the manifest '%s' has no link", typ, path)
+		}
+		*part = &Artifact{Path: l.Path, ETag: strings.Trim(l.ETag, `"`)}
 	}
 	return m, nil
 }

@@ -33,6 +33,24 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// Artifacts that BOS does not use may be of any shape, those that it uses may not.
+func TestOddArtifacts(t *testing.T) {
+	kernel := `{"type":"application/vnd.cray.image.kernel","link":{"path":"s3://b/k","etag":null}}`
+	for artifact, good := range map[string]bool{
+		`{"type":"application/vnd.cray.image.debug.kernel","link":"s3://b/debug"}`: true, `{"type":7,"link":7}`: true, `{"link":{"path":7}}`: true, `null`: true,
+		`{"type":"application/vnd.cray.image.initrd","link":"s3://b/i"}`:      false,
+		`{"type":"application/vnd.cray.image.initrd","link":{"path":7}}`:      false,
+		`{"type":"application/vnd.cray.image.initrd","link":null}`:            false,
+		`{"type":"application/vnd.cray.image.initrd"}`:                        false,
+		`{"type":"application/vnd.cray.image.initrd","link":{"etag":"only"}}`: false, `7`: false,
+	} {
+		m, err := manifest.Decode("s3://b/m", []byte(`{"artifacts":[`+artifact+`,`+kernel+`]}`))
+		if good && (err != nil || m.Kernel.Path != "s3://b/k") || !good && !errors.Is(err, bos.ErrInvalid) {
+			t.Errorf("%s: error %v, want one: %v", artifact, err, !good)
+		}
+	}
+}
+
 func TestKinds(t *testing.T) {
 	for text, kind := range map[string]string{`[]`: "list", `"x"`: "str", `1.5`: "float", `1e3`: "float", `7`: "int", `true`: "bool", `null`: "NoneType"} {
 		_, err := manifest.Decode("s3://b/m", []byte(text))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
@@ -16,7 +15,8 @@ import (
 // Config says how to speak to the service. The zero value works; Timeout then is 10 s.
 type Config = rest.Config
 
-// Error is what a call of the service fails with; it carries the service's own words.
+// Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed
+// answer from other failures.
 type Error = rest.Error
 
 // Client is a TenantClient over HTTP. It is safe for concurrent use.
@@ -51,10 +51,10 @@ func (c *Client) TenantNodes(ctx context.Context, tenant string) (map[bos.Compon
 		} `json:"status"`
 	}
 	err := c.rest.Do(ctx, rest.Request{Method: http.MethodGet, Path: "tenants/" + url.PathEscape(tenant)}, rest.JSON(&record))
-	if e, ok := errors.AsType[*Error](err); ok && noSuchRoute(e) {
-		return nil, fmt.Errorf("the URL of tapms leads elsewhere: %w: %s", bos.ErrUnavailable, e.Error())
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && e.Detail == "Page not found" {
+		return nil, fmt.Errorf("the URL of tapms leads elsewhere: %w: %s", bos.ErrUnavailable, e.Error()) // an unknown tenant is a JSON string
 	}
-	if err != nil {
+	if err = rest.CheckRoute(err); err != nil {
 		return nil, fmt.Errorf("tenant '%s': %w", tenant, err)
 	}
 	nodes := map[bos.ComponentID]bool{}
@@ -64,9 +64,4 @@ func (c *Client) TenantNodes(ctx context.Context, tenant string) (map[bos.Compon
 		}
 	}
 	return nodes, nil
-}
-
-// noSuchRoute tells a 404 of a wrong URL from one of an unknown tenant, which TAPMS answers with a JSON string.
-func noSuchRoute(e *Error) bool {
-	return e.Status == http.StatusNotFound && (e.Detail == "Page not found" || strings.HasPrefix(e.Body, "<"))
 }

@@ -35,12 +35,12 @@ func InBatches(ids []bos.ComponentID, size int, do func(batch []bos.ComponentID)
 	var first, outage, skipped error // of a whole batch
 	done := false                    // for some ids at least
 	for batch := range slices.Chunk(ids, size) {
-		var err error
-		if outage != nil {
+		err := skipped
+		if outage == nil {
+			err = do(batch)
+		} else if skipped == nil {
 			skipped = fmt.Errorf("not tried after %s: %w", outage.Error(), bos.ErrUnavailable)
 			err = skipped
-		} else {
-			err = do(batch)
 		}
 		if partial, ok := errors.AsType[*bos.BatchError](err); ok {
 			maps.Copy(failed, partial.Failed)

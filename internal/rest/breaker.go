@@ -69,7 +69,9 @@ func NewBreaker(service string, after int, pause time.Duration, log *slog.Logger
 			case to == gobreaker.StateClosed:
 				log.Info("service is back", "service", service, "away", now.Sub(b.since).Round(time.Second))
 			}
-			b.next = now.Add(pause)
+			if to == gobreaker.StateOpen {
+				b.next = now.Add(pause)
+			}
 		},
 	})
 	return b

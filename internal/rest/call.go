@@ -94,7 +94,7 @@ func (c *call) nextWait(resp *http.Response) time.Duration {
 	if resp != nil {
 		switch resp.StatusCode {
 		case http.StatusServiceUnavailable, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
-			if d, _ := retryAfter(resp.Header.Get("Retry-After")); d > 0 {
+			if d := retryAfter(resp.Header); d > 0 {
 				return cfg.Jitter(d)
 			}
 		}
@@ -109,15 +109,22 @@ func (c *call) nextWait(resp *http.Response) time.Duration {
 	return cfg.Jitter(wait)
 }
 
-// retryAfter reads the header, in either of its forms: seconds, or a date.
-func retryAfter(header string) (time.Duration, bool) {
+// retryAfter returns how long an answer asks to wait, in seconds or until a date; 0 = it does not, or not any more. A date
+// is one of the service's clock, which the answer shows.
+func retryAfter(h http.Header) time.Duration {
+	header := h.Get("Retry-After")
 	if s, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(s) * time.Second, true
+		return time.Duration(s) * time.Second
 	}
-	if at, err := http.ParseTime(header); err == nil {
-		return max(0, time.Until(at)), true
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0
 	}
-	return 0, false
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(0, at.Sub(now))
 }
 
 // backoff is asked once per retry.

@@ -146,14 +146,15 @@ func TestBreakerTellsWhy(t *testing.T) {
 
 func TestBreakerLetsOneThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		away, requests := true, 0
+		away := true
+		var requests atomic.Int32
 		c, err := rest.New("svc", "http://svc", rest.Config{
 			Retries: func() int { return 0 }, BreakAfter: 1, MaxInFlight: 100,
 			Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 				if away {
 					return status(503, "")(r)
 				}
-				requests++
+				requests.Add(1)
 				select {
 				case <-time.After(time.Second):
 					return status(200, "")(r)
@@ -175,21 +176,25 @@ func TestBreakerLetsOneThrough(t *testing.T) {
 		if err := ask(gaveUp); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v, want context.Canceled", err)
 		}
-		requests = 0
+		requests.Store(0)
 		var calls sync.WaitGroup
 		var answered, refused atomic.Int32
 		for range 50 {
 			calls.Go(func() {
-				if ask(t.Context()) == nil {
+				err := ask(t.Context())
+				if err == nil {
 					answered.Add(1)
-				} else {
-					refused.Add(1)
+					return
+				}
+				refused.Add(1)
+				if open, ok := errors.AsType[*rest.OpenError](err); !ok || open.Next.After(time.Now()) {
+					t.Errorf("error %+v while a call is under way, want no time to come", err)
 				}
 			})
 		}
 		calls.Wait()
-		if requests != 1 || answered.Load() != 1 || refused.Load() != 49 {
-			t.Errorf("%d requests, %d answered, %d refused: want one call to find out, also after one whose caller gave up", requests, answered.Load(), refused.Load())
+		if requests.Load() != 1 || answered.Load() != 1 || refused.Load() != 49 {
+			t.Errorf("%d requests, %d answered, %d refused: want one call to find out, also after one whose caller gave up", requests.Load(), answered.Load(), refused.Load())
 		}
 		for range 50 {
 			calls.Go(func() {

@@ -10,6 +10,8 @@
 //	connection not made                yes                                   yes
 //	status 500 502 503 504             yes                                   no
 //	silence or broken connection       yes                                   no
-//	413 429 503 with Retry-After       yes, after that time                  no
+//	413 429 503 with Retry-After       yes, after that time if it is > 0     no
 //	anything else                      no                                    no
+//
+// A call and its retries count as one for the [Breaker] of the client, which keeps callers away from a service that is away.
 package rest

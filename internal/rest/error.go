@@ -74,6 +74,12 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Timeout reports whether the service did not take the connection or did not answer in time, see ErrTimeout.
+func (e *Error) Timeout() bool { return errors.Is(e.class, ErrTimeout) }
+
+// Malformed reports whether the service's answer was a success, but not what it should be, see ErrMalformed.
+func (e *Error) Malformed() bool { return errors.Is(e.class, ErrMalformed) }
+
 // Unwrap returns the class, the sentinel of package bos and the cause.
 func (e *Error) Unwrap() []error {
 	all := []error{e.sentinel()}
@@ -112,6 +118,17 @@ func (e *Error) sentinel() error {
 	return bos.ErrInvalid
 }
 
+// CheckRoute returns err, unless that is a 404 in HTML: then one that matches bos.ErrUnavailable instead of
+// bos.ErrNotFound. No service answers in HTML; a gateway does whose routes are wrong or not there yet, and what it does not
+// find says nothing of what the service has.
+func CheckRoute(err error) error {
+	e, ok := errors.AsType[*Error](err)
+	if ok && e.Status == http.StatusNotFound && strings.HasPrefix(e.Body, "<") {
+		return fmt.Errorf("the URL of %s leads elsewhere: %w: %s", e.Service, bos.ErrUnavailable, e.Error())
+	}
+	return err
+}
+
 // statusError makes the error of an answer that is no success, reading a bounded part of its body.
 func (c *call) statusError(resp *http.Response) *Error {
 	e := c.error(nil)
@@ -124,7 +141,7 @@ func (c *call) statusError(resp *http.Response) *Error {
 	body = c.withoutToken(body)
 	e.Body = Excerpt(body)
 	e.Title, e.Detail = problem(body)
-	e.RetryAfter, _ = retryAfter(resp.Header.Get("Retry-After"))
+	e.RetryAfter = retryAfter(resp.Header)
 	if resp.StatusCode == http.StatusGatewayTimeout {
 		e.class = ErrTimeout
 		e.unknown = !c.repeatable

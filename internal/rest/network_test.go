@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -121,7 +122,7 @@ func TestSentOverAConnectionThatIsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network := transport.(*http.Transport) //nolint:errcheck // it has no certificate files
+	network := transport.(*http.Transport)
 	dial := network.DialContext
 	network.DialContext = func(ctx context.Context, n, addr string) (net.Conn, error) {
 		if refusals--; refusals >= 0 {
@@ -444,6 +445,34 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		}
 		if n := connections.Load(); n != 1 {
 			t.Fatalf("%d connections after %s, want one for all calls", n, tt.path)
+		}
+	}
+}
+
+// Redirects and retries need one slot at a time, and compressed answers are read like others.
+func TestOneSlotIsEnough(t *testing.T) {
+	tries := 0
+	url, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/x":
+			http.Redirect(w, r, "/y", http.StatusPermanentRedirect)
+		case tries < 2:
+			tries++
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+		default:
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			io.WriteString(z, `["a"]`)
+			z.Close()
+		}
+	})
+	cfg := quick()
+	cfg.MaxInFlight = 1
+	c := newClient(t, url, cfg)
+	for range 3 {
+		var got []string
+		if err := c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, rest.JSON(&got)); err != nil || len(got) != 1 {
+			t.Errorf("%v, error %v", got, err)
 		}
 	}
 }

@@ -201,7 +201,7 @@ func TestSVC(t *testing.T) {
 			}
 			away = false
 			time.Sleep(2*time.Second + 1)
-			for range 8 { // an answer, if not the one hoped for
+			for range 20 { // an answer, if not the one hoped for
 				if _, err := c.Head(t.Context(), path); !errors.Is(err, bos.ErrNotFound) {
 					t.Errorf("error %v, want ErrNotFound", err)
 				}
