@@ -34,8 +34,6 @@ func (c *claims) add(id bos.ComponentID, written *bos.Component) {
 	note(&c.stages, written.StagedSession())
 }
 
-func (c *claims) none() bool { return len(c.sessions) == 0 && len(c.stages) == 0 }
-
 // keep records in the transaction which sessions the names mean, for the writer of ctx who has told
 // (bos.WithSessionTenant).
 func (c *claims) keep(ctx context.Context, tx store.Tx) error {

@@ -32,7 +32,7 @@ costs while nothing happens, and how fast its API answers. Everything runs on th
 				if f.file == "" {
 					continue
 				}
-				out, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE, 0o666)
+				out, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE, 0o666) //nolint:gosec // as os.Create, below
 				if err != nil {
 					return app.UsageErrorf("--%s: %v", f.flag, err) // now, not after minutes of measuring
 				}

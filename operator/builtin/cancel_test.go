@@ -163,7 +163,7 @@ func TestCancelDuringPowerOn(t *testing.T) {
 				if !canceled && strings.HasPrefix(text, call) {
 					canceled = true
 					p := bos.ComponentPatch{Enabled: new(false), Error: new("canceled")}
-					if _, err := r.bos.Service.PatchComponent(t.Context(), "", x1, p); err != nil {
+					if _, err := r.bos.PatchComponent(t.Context(), "", x1, p); err != nil {
 						t.Error(err)
 					}
 				}
