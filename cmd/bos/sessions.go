@@ -243,7 +243,7 @@ then 0 if every node reached its desired state and 1 otherwise.`,
 	return c
 }
 
-// showStatus shows how far a session is, and to people why it could not be set up, if so.
+// showStatus shows how far a session is, and to people the error of the session itself, if it has one.
 func (e *env) showStatus(st bos.ExtendedStatus, cause string) error {
 	return e.print(st, func() [][]string {
 		rows := [][]string{
@@ -260,7 +260,7 @@ func (e *env) showStatus(st bos.ExtendedStatus, cause string) error {
 			{"duration", st.Timing.Duration},
 		}
 		if cause != "" {
-			rows = append(rows, []string{"not set up", cause})
+			rows = append(rows, []string{"session error", cause})
 		}
 		for _, text := range slices.Sorted(maps.Keys(st.ErrorSummary)) {
 			rows = append(rows, []string{"error", fmt.Sprintf("%s: %s", count(st.ErrorSummary[text].Count, "component"), text), st.ErrorSummary[text].List})
