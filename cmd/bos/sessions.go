@@ -116,6 +116,8 @@ func newSessionCreate(e *env) *cobra.Command {
 				return app.UsageErrorf("--template is missing (see bos templates list)")
 			case operation == "":
 				return app.UsageErrorf("--operation is missing: boot, reboot or shutdown")
+			case strings.ContainsAny(create.Limit, " \t"):
+				return app.UsageErrorf("--limit %q has a space, which would be part of a name: write x1,x2", create.Limit)
 			}
 			create.Operation = bos.Operation(operation)
 			if err := oneOf("operation", create.Operation, bos.OperationBoot, bos.OperationReboot, bos.OperationShutdown); err != nil {
