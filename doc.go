@@ -13,7 +13,11 @@
 //     speak to the services that BOS drives; each has a fake and a mock for tests.
 //   - [github.com/bootorch/bosgo/bos/reporter] runs on the nodes and reports what they booted.
 //
-// An operator of your own is a type with three methods; see examples/custom-operator for a complete program:
+// The examples are for vendors: custom-operator is an operator of your own, custom-power a power back end, custom-store a
+// store, and embedded a whole BOS made of them. Their tests show how to test yours: operatortest has a BOS in memory,
+// pcstest, hsmtest, storetest and so on have fakes, mocks and the suites that an implementation has to pass.
+//
+// An operator of your own is a type with three methods:
 //
 //	type Blink struct{ LEDs LEDs }
 //

@@ -13,6 +13,12 @@ import (
 )
 
 // Config says how to speak to the service. The zero value works; Timeout then is 10 s.
+//
+// It says how long to wait (Timeout, ConnectTimeout), how often to try (Retries, RetryBudget, RetryWait, Jitter), how much
+// at a time (MaxInFlight, MaxNodes), when to leave a service alone (BreakAfter, BreakFor), who asks (Token, TokenFile,
+// CertFile, KeyFile), whom to trust (CAFile, InsecureSkipVerify), and Transport and Log. Each field is explained by
+//
+//	go doc github.com/bootorch/bosgo/internal/rest.Config
 type Config = rest.Config
 
 // Error is what a call of the service fails with; it carries the service's own words, and tells a time-out and a malformed

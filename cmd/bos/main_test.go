@@ -135,6 +135,7 @@ func TestUsage(t *testing.T) {
 		{"absent CA file", []string{"health", "--ca-file", "/nonexistent"}, 2, []string{"--ca-file", "/nonexistent"}},
 		{"no time", []string{"health", "--timeout", "0s"}, 2, []string{"--timeout"}},
 		{"bad operation", []string{"sessions", "create", "--template", "t", "--operation", "bot"}, 2, []string{"boot, reboot, shutdown"}},
+		{"limit with a space", []string{"sessions", "create", "--template", "t", "--operation", "boot", "--limit", "x1, x2"}, 2, []string{"--limit", "x1, x2", "space"}},
 		{"bad component status", []string{"components", "list", "--status", "broken"}, 2, []string{"failed", "on_hold"}},
 		{"bad phase", []string{"components", "list", "--phase", "on"}, 2, []string{"powering_on"}},
 		{"bad kind", []string{"events", "--kind", "node"}, 2, []string{"component, session"}},

@@ -116,6 +116,8 @@ func newSessionCreate(e *env) *cobra.Command {
 				return app.UsageErrorf("--template is missing (see bos templates list)")
 			case operation == "":
 				return app.UsageErrorf("--operation is missing: boot, reboot or shutdown")
+			case strings.ContainsAny(create.Limit, " \t"):
+				return app.UsageErrorf("--limit %q has a space, which would be part of a name: write x1,x2", create.Limit)
 			}
 			create.Operation = bos.Operation(operation)
 			if err := oneOf("operation", create.Operation, bos.OperationBoot, bos.OperationReboot, bos.OperationShutdown); err != nil {
@@ -282,7 +284,7 @@ then 0 if every node reached its desired state and 1 otherwise.`,
 	return c
 }
 
-// showStatus shows how far a session is, and to people why it could not be set up, if so.
+// showStatus shows how far a session is, and to people the error of the session itself, if it has one.
 func (e *env) showStatus(st bos.ExtendedStatus, cause string) error {
 	return e.print(st, func() [][]string {
 		rows := [][]string{
@@ -299,7 +301,7 @@ func (e *env) showStatus(st bos.ExtendedStatus, cause string) error {
 			{"duration", st.Timing.Duration},
 		}
 		if cause != "" {
-			rows = append(rows, []string{"not set up", cause})
+			rows = append(rows, []string{"session error", cause})
 		}
 		for _, text := range slices.Sorted(maps.Keys(st.ErrorSummary)) {
 			rows = append(rows, []string{"error", fmt.Sprintf("%s: %s", count(st.ErrorSummary[text].Count, "component"), text), st.ErrorSummary[text].List})

@@ -4,7 +4,7 @@
 //	go run ./cmd/bos serve --simulate 8 --speed 60 &
 //	go run ./examples/custom-operator
 //
-// Its tests show the four ways to test an operator: with BOS in memory, with a mock, in its loop, and on Redis.
+// Its tests show the ways to test an operator: with BOS in memory, with a mock, in its loop, on Redis, as a program.
 package main
 
 import (
@@ -69,19 +69,26 @@ func (p logPager) Page(ctx context.Context, node bos.ComponentID, text string) e
 	return nil
 }
 
-func main() { os.Exit(run()) }
-
-func run() int {
-	api := flag.String("api", "http://127.0.0.1:9000", "URL of the BOS API")
-	tokenFile := flag.String("token-file", "", "file with a bearer token for the API")
-	flag.Parse()
+func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log := slog.Default()
+	if err := run(ctx, os.Args[1:], slog.Default()); err != nil {
+		fmt.Fprintln(os.Stderr, "custom-operator:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs the operator until ctx ends.
+func run(ctx context.Context, args []string, log *slog.Logger) error {
+	flags := flag.NewFlagSet("custom-operator", flag.ExitOnError)
+	api := flags.String("api", "http://127.0.0.1:9000", "URL of the BOS API")
+	tokenFile := flags.String("token-file", "", "file with a bearer token for the API")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
 	client, err := bosclient.New(*api, bosclient.Config{TokenFile: *tokenFile, Log: log})
 	if err != nil {
-		log.Error("no client", "err", err)
-		return 2
+		return err
 	}
 	host, _ := os.Hostname()
 	loop := operator.Loop{
@@ -90,9 +97,8 @@ func run() int {
 		Holder:   fmt.Sprintf("%s-%d", host, os.Getpid()), // so that of several processes one acts
 		Log:      log,
 	}
-	if err := loop.Run(ctx); err != nil && ctx.Err() == nil {
-		log.Error("stopped", "err", err)
-		return 1
+	if err := loop.Run(ctx); ctx.Err() == nil {
+		return err
 	}
-	return 0
+	return nil // it was told to stop
 }

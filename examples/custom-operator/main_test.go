@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,4 +111,31 @@ func TestOnRedis(t *testing.T) {
 	if err := loop.Run(ctx); !errors.Is(err, context.Canceled) || first.Err != nil || !first.Full {
 		t.Errorf("the loop ended with %v after the pass %+v", err, first)
 	}
+}
+
+// The whole program, against an API server over HTTP.
+func TestProgram(t *testing.T) {
+	b := operatortest.NewBOS(t)
+	b.Put(operatortest.Component(bad, bos.BootArtifacts{}, failed))
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	server := httptest.NewServer(bosserver.NewHandler(b, bosserver.HandlerConfig{Closing: ctx.Done()}))
+	defer server.Close()
+	paged := false
+	log := slog.New(slog.NewTextHandler(writer(func(line string) {
+		if strings.Contains(line, "kernel panic") && strings.Contains(line, string(bad)) {
+			paged = true
+			stop()
+		}
+	}), nil))
+	if err := run(ctx, []string{"-api", server.URL}, log); err != nil || !paged {
+		t.Errorf("error %v, paged: %v", err, paged)
+	}
+}
+
+type writer func(line string)
+
+func (w writer) Write(p []byte) (int, error) {
+	w(string(p))
+	return len(p), nil
 }

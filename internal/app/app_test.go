@@ -257,3 +257,18 @@ func TestUpstreamFiles(t *testing.T) {
 		checkUsage(t, err, row.want)
 	}
 }
+
+func TestDefaultStore(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state") // is made
+	for simulated, file := range map[bool]string{false: "bos.db", true: "simulated.db"} {
+		url, err := makeDefaultStore(environment(map[string]string{"XDG_STATE_HOME": state}), simulated)
+		if want := "bolt:" + filepath.Join(state, "bosgo", file); err != nil || url != want {
+			t.Errorf("simulated %v: %s, %v; want %s", simulated, url, err, want)
+		}
+		st, err := OpenStore(t.Context(), url, discard())
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Close()
+	}
+}

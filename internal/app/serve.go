@@ -30,7 +30,7 @@ type ServeConfig struct {
 // Bind defines the flags of bos serve.
 func (c *ServeConfig) Bind(f *Flags) {
 	c.Listen.Bind(f, "127.0.0.1:9000")
-	f.StringEnv(&c.Store, "store", "BOS_STORE", "", "database: "+StoreHelp+"; default bolt: in your state directory")
+	f.StringEnv(&c.Store, "store", "BOS_STORE", "", "database: "+StoreHelp+"; default bos.db in ~/.local/state/bosgo, simulated.db there for a simulated machine")
 	f.IntVar(&c.Simulate, "simulate", 0, "simulate a machine of so many nodes instead of speaking to upstream services")
 	f.StringVar(&c.Inventory, "inventory", "", "simulate the nodes of this HSM State/Components document or SLS dump")
 	f.Float64Var(&c.Speed, "speed", 1, "run the simulated machine so many times faster than a real one")
@@ -79,7 +79,7 @@ func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, std
 		return err
 	}
 	if cfg.Store == "" {
-		if cfg.Store, err = makeDefaultStore(getenv); err != nil {
+		if cfg.Store, err = makeDefaultStore(getenv, inv != nil); err != nil {
 			return err
 		}
 	}

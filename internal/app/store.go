@@ -81,8 +81,9 @@ func hasPassword(raw string) bool {
 	return ok || u.Query().Has("sentinel_password")
 }
 
-// makeDefaultStore returns the URL of the embedded store in the user's state directory, which it makes.
-func makeDefaultStore(getenv func(string) string) (string, error) {
+// makeDefaultStore returns the URL of the embedded store in the user's state directory, which it makes. Simulated nodes
+// have a file of their own: in that of a real machine they would be nodes that do not answer.
+func makeDefaultStore(getenv func(string) string, simulated bool) (string, error) {
 	dir := getenv("XDG_STATE_HOME")
 	if dir == "" {
 		home, err := os.UserHomeDir()
@@ -95,5 +96,9 @@ func makeDefaultStore(getenv func(string) string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("no place for the store: %w; name one with --store bolt:PATH", err)
 	}
-	return "bolt:" + filepath.Join(dir, "bos.db"), nil
+	file := "bos.db"
+	if simulated {
+		file = "simulated.db"
+	}
+	return "bolt:" + filepath.Join(dir, file), nil
 }

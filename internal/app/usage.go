@@ -88,10 +88,11 @@ func NewFlags(name, intro string, getenv func(string) string, w io.Writer) *Flag
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {} // it would come with each mistake, too
 	help := func() {
-		fmt.Fprintf(w, "%s\n\nFlags:\n", strings.TrimSpace(intro))
-		fs.SetOutput(w)
+		var flags strings.Builder
+		fs.SetOutput(&flags)
 		fs.PrintDefaults()
 		fs.SetOutput(io.Discard)
+		fmt.Fprintf(w, "%s\n\nFlags:\n%s", strings.TrimSpace(intro), strings.ReplaceAll("\n"+flags.String(), "\n  -", "\n  --")[1:])
 	}
 	return &Flags{FlagSet: fs, getenv: getenv, help: help}
 }

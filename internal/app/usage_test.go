@@ -27,7 +27,7 @@ func TestHelpOnRequestOnly(t *testing.T) {
 			if errors.Is(err, flag.ErrHelp) != row.help || err == nil {
 				t.Errorf("error %v", err)
 			}
-			if got := strings.HasPrefix(out.String(), "bos-test is a test.") && strings.Contains(out.String(), "how fast"); got != row.help || !row.help && out.Len() > 0 {
+			if got := strings.HasPrefix(out.String(), "bos-test is a test.") && strings.Contains(out.String(), "\n  --speed float\n    \thow fast"); got != row.help || !row.help && out.Len() > 0 {
 				t.Errorf("output %q", out.String())
 			}
 		})
