@@ -71,8 +71,9 @@ func (p logPager) Page(ctx context.Context, node bos.ComponentID, text string) e
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], slog.Default()); err != nil {
+	err := run(ctx, os.Args[1:], slog.Default())
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "custom-operator:", err)
 		os.Exit(1)
 	}
