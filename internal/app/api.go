@@ -71,7 +71,7 @@ func RunAPI(ctx context.Context, cfg APIConfig, stderr io.Writer) error {
 		return err
 	}
 	go live.follow(ctx, svc)
-	offerBackups(ctx, cfg.Store, st, log)
+	defer offerBackups(ctx, cfg.Store, st, log)()
 	go limitMemory(ctx)
 	fmt.Fprintf(stderr, "listening on %s\n", cfg.Listen.URL(ln))
 	return ServeHTTP(ctx, ln, newHandler(ctx, svc, cfg.ProxyPath, m, log), log)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/bootorch/bosgo/store"
 )
@@ -18,38 +19,45 @@ import (
 // backupSocket is where.
 func backupSocket(boltPath string) string { return boltPath + ".sock" }
 
-// offerBackups answers at the socket until ctx ends, where st is an embedded store. A server without the socket works
-// all the same.
-func offerBackups(ctx context.Context, storeURL string, st store.Store, log *slog.Logger) {
+// offerBackups answers at the socket until ctx ends or end is called, where st is an embedded store. A server without the
+// socket works all the same. When end returns there is no socket any more, and nobody reads st.
+func offerBackups(ctx context.Context, storeURL string, st store.Store, log *slog.Logger) (end func()) {
 	path, ok := boltPath(storeURL)
 	db, isDB := st.(*store.DB)
 	if !ok || !isDB {
-		return
+		return func() {}
 	}
 	ln, err := listenPrivately(ctx, backupSocket(path))
 	if err != nil {
 		log.WarnContext(ctx, "the store cannot be backed up while this server runs", "err", err)
-		return
+		return func() {}
 	}
-	context.AfterFunc(ctx, func() {
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	all.Go(func() {
+		<-ctx.Done()
 		_ = os.Remove(backupSocket(path))
 		_ = ln.Close()
 	})
-	go func() {
+	all.Go(func() {
 		for {
 			conn, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			go func() {
+			all.Go(func() {
 				defer conn.Close()
 				stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 				defer stop()
 				n, err := store.Dump(ctx, db.Driver(), conn)
 				log.InfoContext(ctx, "backup", "records", n, "err", err)
-			}()
+			})
 		}
-	}()
+	})
+	return func() {
+		cancel()
+		all.Wait()
+	}
 }
 
 // listenPrivately listens on a socket that only its owner can ever connect to. The caller has the file beside it locked,

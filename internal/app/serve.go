@@ -115,7 +115,7 @@ func Serve(ctx context.Context, cfg ServeConfig, getenv func(string) string, std
 		return err
 	}
 	defer st.Close()
-	offerBackups(ctx, cfg.Store, st, log)
+	defer offerBackups(ctx, cfg.Store, st, log)()
 	live := newLiveOptions(level, log)
 	clients, err := cfg.Upstreams.clients(live, log)
 	if err != nil {

@@ -96,7 +96,8 @@ func StartSimulated(ctx context.Context, cfg SimulatedConfig) (*Simulated, error
 
 	ctx, s.stop = context.WithCancel(ctx)
 	s.group, s.ctx = errgroup.WithContext(ctx)
-	offerBackups(s.ctx, cfg.Store, st, cfg.Log)
+	endBackups := offerBackups(s.ctx, cfg.Store, st, cfg.Log)
+	s.group.Go(func() error { <-s.ctx.Done(); endBackups(); return nil })
 	s.group.Go(func() error { return s.Machine.Run(s.ctx) })
 	s.group.Go(func() error { return ServeHTTP(s.ctx, ln, s.Machine.Handler(), cfg.Log) })
 	s.group.Go(func() error { live.follow(s.ctx, s.API); return nil })
