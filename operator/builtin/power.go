@@ -310,14 +310,14 @@ type sent struct {
 
 // command sends the operation to all components, at most Settings.MaxNodesPerTransition at once, and nodes whose
 // controller did not answer apart from the others, as a transition lasts as long as its slowest node. Missing from the
-// result are components that were not commanded: those that were taken over or disabled meanwhile, and with an error, that
-// of a lost lease or of BOS itself, those that were left.
+// result are components that were not commanded: those that were taken over, disabled or put into another phase or on hold
+// meanwhile, and with an error, that of a lost lease or of BOS itself, those that were left.
 func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bos.Component) (map[bos.ComponentID]sent, error) {
 	results := make(map[bos.ComponentID]sent, len(comps))
 	guards := make(map[bos.ComponentID]*bos.Guard, len(comps))
 	var alive, dead []bos.ComponentID
 	for i := range comps {
-		guards[comps[i].ID] = bos.GuardOf(&comps[i])
+		guards[comps[i].ID] = guardOverride(&comps[i], bos.ComponentPatch{}).If
 		if id := comps[i].ID; p.Transitions.isDead(id) {
 			dead = append(dead, id)
 		} else {
@@ -364,7 +364,8 @@ func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bo
 }
 
 // unchanged returns those of the ids whose guards still hold. Since they were read other services have been asked, which may
-// have taken a while, and a session that was canceled meanwhile shall command no node.
+// have taken a while: a session that was canceled meanwhile shall command no node, and what was meant for a node on its way
+// off shall not meet it on its way on.
 func (p *powerOperator) unchanged(ctx context.Context, ids []bos.ComponentID, guards map[bos.ComponentID]*bos.Guard) ([]bos.ComponentID, error) {
 	var still []bos.ComponentID
 	for c, err := range p.API.ListComponents(ctx, bos.ComponentFilter{IDs: ids}) {

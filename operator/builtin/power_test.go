@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -416,6 +417,81 @@ func TestIsolate(t *testing.T) {
 				t.Errorf("%d failed with %v after %d calls, want %d after at most %d", len(failed), err, calls, tc.want, tc.most)
 			}
 		})
+	}
+}
+
+// TestChangedBeforeCommand changes a component while HSM is asked, after it was read: what was due before is due no more.
+func TestChangedBeforeCommand(t *testing.T) {
+	for _, row := range []struct {
+		op          string
+		before, now []change
+	}{
+		{"power-off-graceful", []change{off}, []change{on}},
+		{"power-off-forceful", []change{off, action(bos.ActionPoweringOffGraceful, 301)}, []change{on, action(bos.ActionPoweringOn, 1)}},
+		{"power-off-graceful", []change{off}, []change{off, override(bos.StatusOnHold)}},
+	} {
+		r := newRig(t)
+		r.put(x1, row.before...)
+		r.fail = func(call string) error {
+			if strings.HasPrefix(call, "HSM LockedNodes") {
+				r.put(x1, row.now...)
+			}
+			return nil
+		}
+		if err := r.pass(r.operator(row.op)); err != nil {
+			t.Error(err)
+		}
+		r.wantLog()
+	}
+}
+
+// forgetful is an API whose n-th list of components from now on fails.
+type forgetful struct {
+	API
+	n   int
+	err error
+}
+
+func (f *forgetful) ListComponents(ctx context.Context, filter bos.ComponentFilter) iter.Seq2[bos.Component, error] {
+	if f.n--; f.n == 0 {
+		return func(yield func(bos.Component, error) bool) { yield(bos.Component{}, f.err) }
+	}
+	return f.API.ListComponents(ctx, filter)
+}
+
+// TestCannotLookAgain fails the second look before a command, for good or not: nothing was sent, so it uses no attempt.
+func TestCannotLookAgain(t *testing.T) {
+	for _, err := range []error{unavailable, refused} {
+		for _, name := range []string{"power-on", "power-off-graceful"} {
+			r := newRig(t)
+			r.put(x1, on)
+			if name != "power-on" {
+				r.put(x1, off)
+			}
+			deps := r.deps()
+			deps.API = &forgetful{r.bos, 2, err}
+			op, newErr := New(name, deps)
+			if newErr != nil {
+				t.Fatal(newErr)
+			}
+			if got := r.pass(op); !errors.Is(got, err) {
+				t.Errorf("%s: error %v, want %v", name, got, err)
+			}
+			if strings.Contains(strings.Join(r.takeLog(), "\n"), "PCS") {
+				t.Errorf("%s: commanded", name)
+			}
+			r.sched.Elapse()
+			if err := r.pass(op); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Join(r.takeLog(), "\n"); !strings.Contains(got, "PCS") {
+				t.Errorf("%s: not commanded later: %s", name, got)
+			}
+			on, graceful, _ := new(r.bos.Get(x1)).Attempts()
+			if on+graceful != 1 {
+				t.Errorf("%s: %d attempts for one command", name, on+graceful)
+			}
+		}
 	}
 }
 
