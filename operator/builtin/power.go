@@ -114,20 +114,22 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 		return nil // they stay in resend
 	}
 	clear(p.resend)
+	later := func(id bos.ComponentID, pause time.Duration) {
+		p.resend[id] = true
+		t.Sched.At(transitionKey, time.Now().Add(pause))
+	}
 	usable, err := p.usable(ctx, t, comps) // a lock refuses reservations too
 	if err != nil {
 		for i := range comps {
-			p.resend[comps[i].ID] = true
+			later(comps[i].ID, steadyLook)
 		}
-		t.Sched.At(transitionKey, time.Now().Add(steadyLook))
 		return err
 	}
 	held := p.Transitions.blocked(ctx, t, idsOf(usable))
 	var free []bos.Component
 	for _, c := range usable {
 		if held[c.ID] {
-			p.resend[c.ID] = true
-			t.Sched.At(transitionKey, time.Now().Add(firstLook))
+			later(c.ID, firstLook)
 		} else {
 			free = append(free, c)
 		}
@@ -136,7 +138,10 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 	sent, err := p.command(ctx, t, free)
 	for i := range free {
 		c := &free[i]
-		switch s := sent[c.ID]; {
+		s, commanded := sent[c.ID]
+		switch {
+		case !commanded && err != nil:
+			later(c.ID, steadyLook)
 		case s.err == nil && s.counted: // the wait begins anew
 			patch := bos.ComponentPatch{LastAction: &bos.LastAction{Action: new(p.action), Failed: new(false)}}
 			if strings.HasPrefix(c.ErrorText(), p.taskCause()) {
@@ -144,8 +149,7 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 			}
 			patches = append(patches, guardAction(c, patch))
 		case s.err != nil && temporary(s.err):
-			p.resend[c.ID] = true
-			t.Sched.At(transitionKey, time.Now().Add(steadyLook))
+			later(c.ID, steadyLook)
 		}
 	}
 	return errors.Join(err, p.record(ctx, t, patches))

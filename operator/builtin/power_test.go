@@ -660,6 +660,42 @@ func TestForeignReservation(t *testing.T) {
 	}
 }
 
+// What cannot be sent again because BOS is away is sent when it is back.
+func TestSentAgainAfterAnOutage(t *testing.T) {
+	r := newRig(t)
+	r.put(x1, on)
+	r.pcs.HoldOpen(true)
+	if _, err := r.pcs.Transition(context.Background(), pcs.SoftOff, []bos.ComponentID{x1}); err != nil {
+		t.Fatal(err)
+	}
+	r.shared.nodes[x1] = command{op: pcs.SoftOff, at: time.Now(), transition: "transition-1", ended: time.Now()}
+	api := &forgetful{API: r.bos, err: unavailable}
+	deps := r.deps()
+	deps.API = api
+	op, err := New("power-on", deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	r.takeLog()
+	r.pcs.Complete()
+	age(r.shared, time.Second)
+	api.n = 2
+	if err := r.passIDs(op, transitionKey); !errors.Is(err, unavailable) {
+		t.Errorf("error %v, want that of BOS", err)
+	}
+	r.wantLog()
+	if _, ok := r.sched.Wish(transitionKey); !ok {
+		t.Error("no other try is planned")
+	}
+	if err := r.passIDs(op, transitionKey); err != nil {
+		t.Fatal(err)
+	}
+	r.wantLog("PCS On x1", `BOS [{"id":"x1","last_action":{"action":"powering_on","failed":false}}]`)
+}
+
 // A lock refuses reservations too: a node that was locked meanwhile is not commanded again.
 func TestLockedIsNotSentAgain(t *testing.T) {
 	r := newRig(t)
