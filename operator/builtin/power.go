@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -396,14 +397,19 @@ func outcomeOf(err error) sent {
 	return sent{counted: err == nil || outcomeUnknown(err) || !temporary(err) && !errors.Is(err, bos.ErrConflict), err: err}
 }
 
-// isolate makes a call for all ids. When the service refuses the request as a whole, the halves are tried by themselves,
-// so that one bad component does not take the others with it (operators Q-48); a bounded number of tries finds it. The
-// map holds the error of each id that failed, and the error the first of all.
+// isolate makes a call for all ids. When the service refuses a request as a whole, its halves are tried by themselves, so
+// that one bad component does not take the others with it (operators Q-48); a bounded number of tries finds it. The map
+// holds the error of each id that failed, and the error the first of all.
 func isolate(ids []bos.ComponentID, call func([]bos.ComponentID) error) (map[bos.ComponentID]error, error) {
 	failed := map[bos.ComponentID]error{}
 	tries := 32
 	var first error
 	var try func(ids []bos.ComponentID)
+	divide := func(ids []bos.ComponentID) {
+		half := len(ids) / 2
+		try(ids[:half])
+		try(ids[half:])
+	}
 	try = func(ids []bos.ComponentID) {
 		tries--
 		err := call(ids)
@@ -414,15 +420,19 @@ func isolate(ids []bos.ComponentID, call func([]bos.ComponentID) error) (map[bos
 			first = err
 		}
 		if partial, ok := errors.AsType[*bos.BatchError](err); ok {
-			for id, cause := range partial.Failed {
-				failed[id] = cause
+			maps.Copy(failed, partial.Failed)
+			for _, refused := range refusedTogether(partial.Failed) {
+				if tries > 1 {
+					for _, id := range refused {
+						delete(failed, id)
+					}
+					divide(refused)
+				}
 			}
 			return
 		}
 		if refusesContent(err) && len(ids) > 1 && tries > 1 {
-			half := len(ids) / 2
-			try(ids[:half])
-			try(ids[half:])
+			divide(ids)
 			return
 		}
 		for _, id := range ids {
@@ -433,6 +443,26 @@ func isolate(ids []bos.ComponentID, call func([]bos.ComponentID) error) (map[bos
 		try(ids)
 	}
 	return failed, first
+}
+
+// refusedTogether returns, sorted, the ids of each request that was refused as a whole, where a call took several
+// requests: they share the answer. The error of a service is of the same type for all services.
+func refusedTogether(failed map[bos.ComponentID]error) [][]bos.ComponentID {
+	sharing := map[*pcs.Error][]bos.ComponentID{}
+	for id, err := range failed {
+		if answer, ok := errors.AsType[*pcs.Error](err); ok && refusesContent(err) {
+			sharing[answer] = append(sharing[answer], id)
+		}
+	}
+	var groups [][]bos.ComponentID
+	for _, ids := range sharing {
+		if len(ids) > 1 {
+			slices.Sort(ids)
+			groups = append(groups, ids)
+		}
+	}
+	slices.SortFunc(groups, slices.Compare)
+	return groups
 }
 
 // refusesContent reports whether a service found fault with what a request says, rather than with itself or the caller.

@@ -13,6 +13,7 @@ import (
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/clients/bss/bsstest"
 	"github.com/bootorch/bosgo/clients/ims"
+	"github.com/bootorch/bosgo/internal/rest"
 	"github.com/bootorch/bosgo/pcs"
 	"github.com/bootorch/bosgo/pcs/pcstest"
 )
@@ -415,6 +416,49 @@ func TestIsolate(t *testing.T) {
 			})
 			if len(failed) != tc.want || calls > tc.most || !errors.Is(err, tc.err) {
 				t.Errorf("%d failed with %v after %d calls, want %d after at most %d", len(failed), err, calls, tc.want, tc.most)
+			}
+		})
+	}
+}
+
+// A client that makes several requests for one call tells that some were refused; those are divided like a whole call.
+func TestIsolateWithinBatches(t *testing.T) {
+	var ids []bos.ComponentID
+	for i := range 100 {
+		ids = append(ids, bos.ComponentID(fmt.Sprintf("x%03d", i)))
+	}
+	for _, tc := range []struct {
+		name   string
+		status int
+		bad    []int
+		want   int // ids that fail
+		most   int // requests
+	}{
+		{"one is bad", 400, []int{42}, 1, 20},
+		{"one of each of two requests", 400, []int{42, 99}, 2, 30},
+		{"an outage is not divided", 503, []int{42}, 60, 3}, // nothing is tried after it
+		{"a lock is not divided", 409, []int{42}, 20, 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			requests := 0
+			failed, err := isolate(ids, func(ids []bos.ComponentID) error {
+				return rest.InBatches(ids, 20, func(batch []bos.ComponentID) error {
+					requests++
+					for _, n := range tc.bad {
+						if slices.Contains(batch, bos.ComponentID(fmt.Sprintf("x%03d", n))) {
+							return &pcs.Error{Status: tc.status}
+						}
+					}
+					return nil
+				})
+			})
+			for _, n := range tc.bad {
+				if failed[ids[n]] == nil {
+					t.Errorf("%s is not among those that fail", ids[n])
+				}
+			}
+			if len(failed) != tc.want || requests > tc.most || err == nil {
+				t.Errorf("%d failed with %v after %d requests, want %d after at most %d", len(failed), err, requests, tc.want, tc.most)
 			}
 		})
 	}
