@@ -327,6 +327,30 @@ func TestRetryAfterNoTimeAtAll(t *testing.T) {
 	}
 }
 
+// A time that is too far away for a duration is a long one nevertheless: there is no retry within the budget.
+func TestRetryAfterForEver(t *testing.T) {
+	for _, header := range []string{"2147483647", "Fri, 31 Dec 9999 23:59:59 GMT"} {
+		synctest.Test(t, func(t *testing.T) {
+			requests := 0
+			began := time.Now()
+			c, err := rest.New("svc", "http://svc", rest.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				requests++
+				resp, err := status(503, "")(r)
+				resp.Header.Set("Retry-After", header)
+				return resp, err
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil)
+			e, ok := errors.AsType[*rest.Error](err)
+			if requests != 1 || time.Since(began) != 0 || !ok || e.RetryAfter < 1000*time.Hour {
+				t.Errorf("%s: %d requests in %v, error %+v, want one and a long time to wait", header, requests, time.Since(began), e)
+			}
+		})
+	}
+}
+
 func TestMalformedItems(t *testing.T) {
 	for body, want := range map[string]string{
 		`[{"ID":"a"},{"ID":"x1","NID":"many"}]`: `item 2, "x1": `,
