@@ -234,6 +234,32 @@ func TestBreakerIgnoresCallersThatGiveUp(t *testing.T) {
 	})
 }
 
+// A caller with many calls and one deadline makes the rest of them in vain. That says nothing of the service.
+func TestBreakerIgnoresCallsAfterTheirDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := rest.New("svc", "http://svc", rest.Config{BreakAfter: 2, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if err := r.Context().Err(); err != nil {
+				return nil, err
+			}
+			return status(200, "")(r)
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		time.Sleep(2 * time.Second)
+		for range 10 {
+			if err := c.Do(ctx, rest.Request{Method: "GET", Path: "x"}, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("error %v, want that of the deadline", err)
+			}
+		}
+		if err := c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestHugeAnswers(t *testing.T) {
 	endless := func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(blanks{}), Request: r}, nil
