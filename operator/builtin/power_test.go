@@ -704,8 +704,8 @@ func TestForeignReservation(t *testing.T) {
 	}
 }
 
-// What cannot be sent again because BOS is away is sent when it is back.
-func TestSentAgainAfterAnOutage(t *testing.T) {
+// What cannot be sent again because BOS is away, or shall not because it is paused, is sent when that is over.
+func TestSentAgainLater(t *testing.T) {
 	r := newRig(t)
 	r.put(x1, on)
 	r.pcs.HoldOpen(true)
@@ -734,7 +734,13 @@ func TestSentAgainAfterAnOutage(t *testing.T) {
 	if _, ok := r.sched.Wish(transitionKey); !ok {
 		t.Error("no other try is planned")
 	}
-	if err := r.passIDs(op, transitionKey); err != nil {
+	r.bos.SetSettings(bos.SettingsPatch{Paused: new(true)})
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	r.wantLog()
+	r.bos.SetSettings(bos.SettingsPatch{Paused: new(false)})
+	if err := r.pass(op); err != nil {
 		t.Fatal(err)
 	}
 	r.wantLog("PCS On x1", `BOS [{"id":"x1","last_action":{"action":"powering_on","failed":false}}]`)
