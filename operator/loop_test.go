@@ -168,7 +168,12 @@ func (p *probe) pass(i int) operator.Tick {
 // waker is a probe that wants all changes of enabled components.
 type waker struct{ *probe }
 
-func (waker) Wakes(c *bos.Change) bool { return c.Enabled }
+func (waker) Wakes(c *bos.Change) bool {
+	if c.ID == "brittle" {
+		panic("ouch")
+	}
+	return c.Enabled
+}
 
 // loop runs op for d and ends it.
 func loop(t *testing.T, op operator.Operator, api operator.API, change func(*operator.Loop), d time.Duration, during ...func()) *operator.Loop {
@@ -349,6 +354,7 @@ func TestLoopWakes(t *testing.T) {
 		{name: "others do not wake", changes: []bos.Change{{Kind: bos.ChangeComponent, ID: "a"}}, none: true},
 		{name: "a resync makes a full pass", changes: []bos.Change{{Kind: bos.ChangeResync}}, full: true},
 		{name: "settings make a full pass", changes: []bos.Change{enabled("a"), {Kind: bos.ChangeSettings}}, full: true},
+		{name: "a panic makes a full pass, and the loop goes on", changes: []bos.Change{enabled("brittle"), enabled("a")}, full: true},
 		{name: "many ids make a full pass", changes: many(3001, enabled), full: true},
 		{name: "up to three thousand do not", changes: many(3000, enabled), want: idsOf(many(3000, enabled))},
 	} {

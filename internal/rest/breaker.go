@@ -77,9 +77,10 @@ func NewBreaker(service string, after int, pause time.Duration, log *slog.Logger
 	return b
 }
 
-// Do makes a call and returns its error, or does not make it and returns an *OpenError.
-func (b *Breaker) Do(call func() error) error {
-	if b.state == nil {
+// Do makes a call and returns its error, or does not make it and returns an *OpenError. A call whose context has ended
+// before it begins fails by itself and says nothing of the service.
+func (b *Breaker) Do(ctx context.Context, call func() error) error {
+	if b.state == nil || ctx.Err() != nil {
 		return call()
 	}
 	_, err := b.state.Execute(func() (struct{}, error) { return struct{}{}, call() })

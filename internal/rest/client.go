@@ -97,7 +97,7 @@ func outage(err error) bool {
 // answer calls read anew. Every error is an *Error or what read returned beside one; an *Error around an *OpenError when
 // the service has been away for a while and was not asked.
 func (c *Client) Do(ctx context.Context, r Request, read func(*Answer) error) error {
-	err := c.breaker.Do(func() error { return c.do(ctx, r, read) })
+	err := c.breaker.Do(ctx, func() error { return c.do(ctx, r, read) })
 	if open, ok := err.(*OpenError); ok { //nolint:errorlint // the breaker's own, not one that a call brought
 		e := (&call{client: c, method: r.Method, where: c.where(r)}).error(open)
 		e.RetryAfter = max(0, time.Until(open.Next))

@@ -234,6 +234,32 @@ func TestBreakerIgnoresCallersThatGiveUp(t *testing.T) {
 	})
 }
 
+// A caller with many calls and one deadline makes the rest of them in vain. That says nothing of the service.
+func TestBreakerIgnoresCallsAfterTheirDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := rest.New("svc", "http://svc", rest.Config{BreakAfter: 2, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if err := r.Context().Err(); err != nil {
+				return nil, err
+			}
+			return status(200, "")(r)
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		time.Sleep(2 * time.Second)
+		for range 10 {
+			if err := c.Do(ctx, rest.Request{Method: "GET", Path: "x"}, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("error %v, want that of the deadline", err)
+			}
+		}
+		if err := c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestHugeAnswers(t *testing.T) {
 	endless := func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(blanks{}), Request: r}, nil
@@ -322,6 +348,30 @@ func TestRetryAfterNoTimeAtAll(t *testing.T) {
 			err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil)
 			if requests != 5 || time.Since(began) < 7*time.Second || !errors.Is(err, bos.ErrUnavailable) {
 				t.Errorf("%s: %d requests in %v, want the usual waits", header, requests, time.Since(began))
+			}
+		})
+	}
+}
+
+// A time that is too far away for a duration is a long one nevertheless: there is no retry within the budget.
+func TestRetryAfterForEver(t *testing.T) {
+	for _, header := range []string{"2147483647", "Fri, 31 Dec 9999 23:59:59 GMT"} {
+		synctest.Test(t, func(t *testing.T) {
+			requests := 0
+			began := time.Now()
+			c, err := rest.New("svc", "http://svc", rest.Config{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				requests++
+				resp, err := status(503, "")(r)
+				resp.Header.Set("Retry-After", header)
+				return resp, err
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Do(t.Context(), rest.Request{Method: "GET", Path: "x"}, nil)
+			e, ok := errors.AsType[*rest.Error](err)
+			if requests != 1 || time.Since(began) != 0 || !ok || e.RetryAfter < 1000*time.Hour {
+				t.Errorf("%s: %d requests in %v, error %+v, want one and a long time to wait", header, requests, time.Since(began), e)
 			}
 		})
 	}

@@ -667,7 +667,7 @@ func (r *rules) wroteComponent(m store.Mutation) {
 	if m.Old == nil {
 		broken = mayCreate(&after)
 	} else {
-		broken = append(broken, mayMove(m.Change.Writer, &before, &after, enabled, unseen)...)
+		broken = append(broken, mayMove(m.Change.Writer, &before, &after, enabled)...)
 	}
 	for _, text := range broken {
 		r.report("%s wrote %v of %s (%s → %s, last action %s): %s", cmp.Or(m.Change.Writer, "an administrator"), m.Change.Fields, id, before.ComputeStatus(), after.ComputeStatus(), before.Action(), text)

@@ -52,11 +52,9 @@ var moves = map[string]map[bos.Status][]bos.Status{
 	},
 }
 
-// mayMove holds a write to the transitions and tells what it broke. Whoever enables a component puts it on hold. Unseen is
-// a status that the component got since the writer looked: both power-off operators may have sent their commands at once,
-// and status may see a node off that power-off-forceful has just given up. A stage that is set up clears the error, so the
-// cause of an earlier failure is gone then. Source: BOS v2 operators, OP-093.
-func mayMove(writer string, before, after *bos.Component, enabled, unseen bool) (broken []string) {
+// mayMove holds a write to the transitions and tells what it broke. Whoever enables a component puts it on hold. A stage
+// that is set up clears the error, so the cause of an earlier failure is gone then. Source: BOS v2 operators, OP-093.
+func mayMove(writer string, before, after *bos.Component, enabled bool) (broken []string) {
 	from, to := before.ComputeStatus(), after.ComputeStatus()
 	_, isOperator := owned[writer]
 	switch {
@@ -65,8 +63,6 @@ func mayMove(writer string, before, after *bos.Component, enabled, unseen bool) 
 	case enabled && after.IsEnabled() && writer != "" && writer != "session-setup":
 		broken = append(broken, "it may not enable a component")
 	case from == to, enabled && after.IsEnabled():
-	case unseen && writer == "power-off-graceful" && from == forceCalled && to == softCalled:
-	case unseen && writer == "status" && from == failed && slices.Contains(moves[writer][forceCalled], to):
 	case !slices.Contains(moves[writer][from], to), writer == "" && (after.IsEnabled() || after.Action() != bos.ActionApplyStaged):
 		broken = append(broken, "there is no such transition")
 	}

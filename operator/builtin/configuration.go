@@ -135,8 +135,9 @@ func (o *configuration) assign(ctx context.Context, t operator.Tick, key assignm
 	for i, c := range group {
 		ids[i] = c.ID
 	}
-	tries := maxBisections
-	failed := assignEach(ctx, o.d.Config, ids, cfs.Assignment{Configuration: key.configuration, Session: key.session, Enabled: true}, &tries)
+	failed, _ := isolate(ids, func(ids []bos.ComponentID) error {
+		return o.d.Config.Assign(ctx, ids, cfs.Assignment{Configuration: key.configuration, Session: key.session, Enabled: true})
+	})
 	if ctx.Err() != nil {
 		return ctx.Err() // no reason to blame anybody
 	}
@@ -161,31 +162,4 @@ func (o *configuration) assign(ctx context.Context, t operator.Tick, key assignm
 		err = errors.Join(fmt.Errorf("assign configuration %q: %w", key.configuration, &bos.BatchError{Failed: failed}), err)
 	}
 	return err
-}
-
-// maxBisections bounds how often a refused group is cut in halves to find whom CFS refuses.
-const maxBisections = 32
-
-// assignEach gives ids the assignment and returns those that failed, each with its cause. A group that is refused as a
-// whole is tried again in halves, so that one bad id does not keep the others from being configured.
-func assignEach(ctx context.Context, client cfs.ConfigClient, ids []bos.ComponentID, a cfs.Assignment, tries *int) map[bos.ComponentID]error {
-	err := client.Assign(ctx, ids, a)
-	if err == nil {
-		return nil
-	}
-	if partial, ok := errors.AsType[*bos.BatchError](err); ok {
-		return partial.Failed
-	}
-	failed := make(map[bos.ComponentID]error, len(ids))
-	if errors.Is(err, bos.ErrInvalid) && len(ids) > 1 && *tries > 0 {
-		*tries--
-		half := len(ids) / 2
-		maps.Copy(failed, assignEach(ctx, client, ids[:half], a, tries))
-		maps.Copy(failed, assignEach(ctx, client, ids[half:], a, tries))
-		return failed
-	}
-	for _, id := range ids {
-		failed[id] = err
-	}
-	return failed
 }

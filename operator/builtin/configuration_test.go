@@ -260,7 +260,7 @@ func TestOPConfigurationFailure(t *testing.T) {
 		if err := w.run(newConfiguration(w.deps())); !errors.Is(err, bos.ErrInvalid) {
 			t.Errorf("err = %v, want the refusal", err)
 		}
-		if n := len(w.assignments()); n > 2*maxBisections+1 {
+		if n := len(w.assignments()); n > 40 {
 			t.Errorf("%d requests for one group", n)
 		}
 		if got := w.errorOf("n299"); got == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -114,20 +115,22 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 		return nil // they stay in resend
 	}
 	clear(p.resend)
+	later := func(id bos.ComponentID, pause time.Duration) {
+		p.resend[id] = true
+		t.Sched.At(transitionKey, time.Now().Add(pause))
+	}
 	usable, err := p.usable(ctx, t, comps) // a lock refuses reservations too
 	if err != nil {
 		for i := range comps {
-			p.resend[comps[i].ID] = true
+			later(comps[i].ID, steadyLook)
 		}
-		t.Sched.At(transitionKey, time.Now().Add(steadyLook))
 		return err
 	}
 	held := p.Transitions.blocked(ctx, t, idsOf(usable))
 	var free []bos.Component
 	for _, c := range usable {
 		if held[c.ID] {
-			p.resend[c.ID] = true
-			t.Sched.At(transitionKey, time.Now().Add(firstLook))
+			later(c.ID, firstLook)
 		} else {
 			free = append(free, c)
 		}
@@ -136,7 +139,10 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 	sent, err := p.command(ctx, t, free)
 	for i := range free {
 		c := &free[i]
-		switch s := sent[c.ID]; {
+		s, commanded := sent[c.ID]
+		switch {
+		case !commanded && err != nil:
+			later(c.ID, steadyLook)
 		case s.err == nil && s.counted: // the wait begins anew
 			patch := bos.ComponentPatch{LastAction: &bos.LastAction{Action: new(p.action), Failed: new(false)}}
 			if strings.HasPrefix(c.ErrorText(), p.taskCause()) {
@@ -144,8 +150,7 @@ func (p *powerOperator) sendAgain(ctx context.Context, t operator.Tick, comps []
 			}
 			patches = append(patches, guardAction(c, patch))
 		case s.err != nil && temporary(s.err):
-			p.resend[c.ID] = true
-			t.Sched.At(transitionKey, time.Now().Add(steadyLook))
+			later(c.ID, steadyLook)
 		}
 	}
 	return errors.Join(err, p.record(ctx, t, patches))
@@ -310,14 +315,14 @@ type sent struct {
 
 // command sends the operation to all components, at most Settings.MaxNodesPerTransition at once, and nodes whose
 // controller did not answer apart from the others, as a transition lasts as long as its slowest node. Missing from the
-// result are components that were not commanded: those that were taken over or disabled meanwhile, and with an error, that
-// of a lost lease or of BOS itself, those that were left.
+// result are components that were not commanded: those that were taken over, disabled or put into another phase or on hold
+// meanwhile, and with an error, that of a lost lease or of BOS itself, those that were left.
 func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bos.Component) (map[bos.ComponentID]sent, error) {
 	results := make(map[bos.ComponentID]sent, len(comps))
 	guards := make(map[bos.ComponentID]*bos.Guard, len(comps))
 	var alive, dead []bos.ComponentID
 	for i := range comps {
-		guards[comps[i].ID] = bos.GuardOf(&comps[i])
+		guards[comps[i].ID] = guardOverride(&comps[i], bos.ComponentPatch{}).If
 		if id := comps[i].ID; p.Transitions.isDead(id) {
 			dead = append(dead, id)
 		} else {
@@ -364,7 +369,8 @@ func (p *powerOperator) command(ctx context.Context, t operator.Tick, comps []bo
 }
 
 // unchanged returns those of the ids whose guards still hold. Since they were read other services have been asked, which may
-// have taken a while, and a session that was canceled meanwhile shall command no node.
+// have taken a while: a session that was canceled meanwhile shall command no node, and what was meant for a node on its way
+// off shall not meet it on its way on.
 func (p *powerOperator) unchanged(ctx context.Context, ids []bos.ComponentID, guards map[bos.ComponentID]*bos.Guard) ([]bos.ComponentID, error) {
 	var still []bos.ComponentID
 	for c, err := range p.API.ListComponents(ctx, bos.ComponentFilter{IDs: ids}) {
@@ -391,14 +397,19 @@ func outcomeOf(err error) sent {
 	return sent{counted: err == nil || outcomeUnknown(err) || !temporary(err) && !errors.Is(err, bos.ErrConflict), err: err}
 }
 
-// isolate makes a call for all ids. When the service refuses the request as a whole, the halves are tried by themselves,
-// so that one bad component does not take the others with it (operators Q-48); a bounded number of tries finds it. The
-// map holds the error of each id that failed, and the error the first of all.
+// isolate makes a call for all ids. When the service refuses a request as a whole, its halves are tried by themselves, so
+// that one bad component does not take the others with it (operators Q-48); a bounded number of tries finds it. The map
+// holds the error of each id that failed, and the error the first of all.
 func isolate(ids []bos.ComponentID, call func([]bos.ComponentID) error) (map[bos.ComponentID]error, error) {
 	failed := map[bos.ComponentID]error{}
 	tries := 32
 	var first error
 	var try func(ids []bos.ComponentID)
+	divide := func(ids []bos.ComponentID) {
+		half := len(ids) / 2
+		try(ids[:half])
+		try(ids[half:])
+	}
 	try = func(ids []bos.ComponentID) {
 		tries--
 		err := call(ids)
@@ -409,15 +420,19 @@ func isolate(ids []bos.ComponentID, call func([]bos.ComponentID) error) (map[bos
 			first = err
 		}
 		if partial, ok := errors.AsType[*bos.BatchError](err); ok {
-			for id, cause := range partial.Failed {
-				failed[id] = cause
+			maps.Copy(failed, partial.Failed)
+			for _, refused := range refusedTogether(partial.Failed) {
+				if tries > 1 {
+					for _, id := range refused {
+						delete(failed, id)
+					}
+					divide(refused)
+				}
 			}
 			return
 		}
 		if refusesContent(err) && len(ids) > 1 && tries > 1 {
-			half := len(ids) / 2
-			try(ids[:half])
-			try(ids[half:])
+			divide(ids)
 			return
 		}
 		for _, id := range ids {
@@ -428,6 +443,26 @@ func isolate(ids []bos.ComponentID, call func([]bos.ComponentID) error) (map[bos
 		try(ids)
 	}
 	return failed, first
+}
+
+// refusedTogether returns, sorted, the ids of each request that was refused as a whole, where a call took several
+// requests: they share the answer. The error of a service is of the same type for all services.
+func refusedTogether(failed map[bos.ComponentID]error) [][]bos.ComponentID {
+	sharing := map[*pcs.Error][]bos.ComponentID{}
+	for id, err := range failed {
+		if answer, ok := errors.AsType[*pcs.Error](err); ok && refusesContent(err) {
+			sharing[answer] = append(sharing[answer], id)
+		}
+	}
+	var groups [][]bos.ComponentID
+	for _, ids := range sharing {
+		if len(ids) > 1 {
+			slices.Sort(ids)
+			groups = append(groups, ids)
+		}
+	}
+	slices.SortFunc(groups, slices.Compare)
+	return groups
 }
 
 // refusesContent reports whether a service found fault with what a request says, rather than with itself or the caller.

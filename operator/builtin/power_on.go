@@ -362,6 +362,7 @@ func (p *powerOn) turnOn(ctx context.Context, t operator.Tick, all []*boot) erro
 			b.gone = true
 		case !commanded:
 			b.stop("", err)
+			b.again = true // whatever the error: nothing was sent
 		case outcomeUnknown(s.err):
 			b.err = cmp.Or(b.err, p.refusal(s.err))
 		case s.err != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/bootorch/bosgo/bos"
 	"github.com/bootorch/bosgo/clients/bss/bsstest"
 	"github.com/bootorch/bosgo/clients/ims"
+	"github.com/bootorch/bosgo/internal/rest"
 	"github.com/bootorch/bosgo/pcs"
 	"github.com/bootorch/bosgo/pcs/pcstest"
 )
@@ -419,6 +421,124 @@ func TestIsolate(t *testing.T) {
 	}
 }
 
+// A client that makes several requests for one call tells that some were refused; those are divided like a whole call.
+func TestIsolateWithinBatches(t *testing.T) {
+	var ids []bos.ComponentID
+	for i := range 100 {
+		ids = append(ids, bos.ComponentID(fmt.Sprintf("x%03d", i)))
+	}
+	for _, tc := range []struct {
+		name   string
+		status int
+		bad    []int
+		want   int // ids that fail
+		most   int // requests
+	}{
+		{"one is bad", 400, []int{42}, 1, 20},
+		{"one of each of two requests", 400, []int{42, 99}, 2, 30},
+		{"an outage is not divided", 503, []int{42}, 60, 3}, // nothing is tried after it
+		{"a lock is not divided", 409, []int{42}, 20, 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			requests := 0
+			failed, err := isolate(ids, func(ids []bos.ComponentID) error {
+				return rest.InBatches(ids, 20, func(batch []bos.ComponentID) error {
+					requests++
+					for _, n := range tc.bad {
+						if slices.Contains(batch, bos.ComponentID(fmt.Sprintf("x%03d", n))) {
+							return &pcs.Error{Status: tc.status}
+						}
+					}
+					return nil
+				})
+			})
+			for _, n := range tc.bad {
+				if failed[ids[n]] == nil {
+					t.Errorf("%s is not among those that fail", ids[n])
+				}
+			}
+			if len(failed) != tc.want || requests > tc.most || err == nil {
+				t.Errorf("%d failed with %v after %d requests, want %d after at most %d", len(failed), err, requests, tc.want, tc.most)
+			}
+		})
+	}
+}
+
+// TestChangedBeforeCommand changes a component while HSM is asked, after it was read: what was due before is due no more.
+func TestChangedBeforeCommand(t *testing.T) {
+	for _, row := range []struct {
+		op          string
+		before, now []change
+	}{
+		{"power-off-graceful", []change{off}, []change{on}},
+		{"power-off-forceful", []change{off, action(bos.ActionPoweringOffGraceful, 301)}, []change{on, action(bos.ActionPoweringOn, 1)}},
+		{"power-off-graceful", []change{off}, []change{off, override(bos.StatusOnHold)}},
+	} {
+		r := newRig(t)
+		r.put(x1, row.before...)
+		r.fail = func(call string) error {
+			if strings.HasPrefix(call, "HSM LockedNodes") {
+				r.put(x1, row.now...)
+			}
+			return nil
+		}
+		if err := r.pass(r.operator(row.op)); err != nil {
+			t.Error(err)
+		}
+		r.wantLog()
+	}
+}
+
+// forgetful is an API whose n-th list of components from now on fails.
+type forgetful struct {
+	API
+	n   int
+	err error
+}
+
+func (f *forgetful) ListComponents(ctx context.Context, filter bos.ComponentFilter) iter.Seq2[bos.Component, error] {
+	if f.n--; f.n == 0 {
+		return func(yield func(bos.Component, error) bool) { yield(bos.Component{}, f.err) }
+	}
+	return f.API.ListComponents(ctx, filter)
+}
+
+// TestCannotLookAgain fails the second look before a command, for good or not: nothing was sent, so it uses no attempt.
+func TestCannotLookAgain(t *testing.T) {
+	for _, err := range []error{unavailable, refused} {
+		for _, name := range []string{"power-on", "power-off-graceful"} {
+			r := newRig(t)
+			r.put(x1, on)
+			if name != "power-on" {
+				r.put(x1, off)
+			}
+			deps := r.deps()
+			deps.API = &forgetful{r.bos, 2, err}
+			op, newErr := New(name, deps)
+			if newErr != nil {
+				t.Fatal(newErr)
+			}
+			if got := r.pass(op); !errors.Is(got, err) {
+				t.Errorf("%s: error %v, want %v", name, got, err)
+			}
+			if strings.Contains(strings.Join(r.takeLog(), "\n"), "PCS") {
+				t.Errorf("%s: commanded", name)
+			}
+			r.sched.Elapse()
+			if err := r.pass(op); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Join(r.takeLog(), "\n"); !strings.Contains(got, "PCS") {
+				t.Errorf("%s: not commanded later: %s", name, got)
+			}
+			on, graceful, _ := new(r.bos.Get(x1)).Attempts()
+			if on+graceful != 1 {
+				t.Errorf("%s: %d attempts for one command", name, on+graceful)
+			}
+		}
+	}
+}
+
 // While HSM is away the components wait; when it lasts they say so.
 func TestPowerHSMOutage(t *testing.T) {
 	r := newRig(t)
@@ -582,6 +702,48 @@ func TestForeignReservation(t *testing.T) {
 	if n, _, _ := new(r.bos.Get(x1)).Attempts(); n != 1 {
 		t.Errorf("%d attempts, want 1", n)
 	}
+}
+
+// What cannot be sent again because BOS is away, or shall not because it is paused, is sent when that is over.
+func TestSentAgainLater(t *testing.T) {
+	r := newRig(t)
+	r.put(x1, on)
+	r.pcs.HoldOpen(true)
+	if _, err := r.pcs.Transition(context.Background(), pcs.SoftOff, []bos.ComponentID{x1}); err != nil {
+		t.Fatal(err)
+	}
+	r.shared.nodes[x1] = command{op: pcs.SoftOff, at: time.Now(), transition: "transition-1", ended: time.Now()}
+	api := &forgetful{API: r.bos, err: unavailable}
+	deps := r.deps()
+	deps.API = api
+	op, err := New("power-on", deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	r.takeLog()
+	r.pcs.Complete()
+	age(r.shared, time.Second)
+	api.n = 2
+	if err := r.passIDs(op, transitionKey); !errors.Is(err, unavailable) {
+		t.Errorf("error %v, want that of BOS", err)
+	}
+	r.wantLog()
+	if _, ok := r.sched.Wish(transitionKey); !ok {
+		t.Error("no other try is planned")
+	}
+	r.bos.SetSettings(bos.SettingsPatch{Paused: new(true)})
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	r.wantLog()
+	r.bos.SetSettings(bos.SettingsPatch{Paused: new(false)})
+	if err := r.pass(op); err != nil {
+		t.Fatal(err)
+	}
+	r.wantLog("PCS On x1", `BOS [{"id":"x1","last_action":{"action":"powering_on","failed":false}}]`)
 }
 
 // A lock refuses reservations too: a node that was locked meanwhile is not commanded again.

@@ -129,14 +129,23 @@ func (s *Transitions) start(ctx context.Context, t operator.Tick, poster string,
 	if err != nil && !partial && !outcomeUnknown(err) {
 		return err
 	}
+	var lost []bos.ComponentID // of requests whose answer was lost, besides others that were answered
 	if partial {
+		lost = slices.DeleteFunc(slices.Clone(ids), func(id bos.ComponentID) bool { return !outcomeUnknown(refused.Failed[id]) })
 		ids = slices.DeleteFunc(slices.Clone(ids), func(id bos.ComponentID) bool { return refused.Failed[id] != nil })
 	}
+	s.remember(ctx, t, &transition{service: service, op: op, poster: poster}, ids)
+	s.remember(ctx, t, &transition{op: op, poster: poster}, lost)
+	return err
+}
+
+// remember takes in a transition that PCS has accepted just now, or may have, and records it.
+func (s *Transitions) remember(ctx context.Context, t operator.Tick, tr *transition, ids []bos.ComponentID) {
 	if len(ids) == 0 {
-		return err
+		return
 	}
 	now := time.Now()
-	tr := &transition{id: uuid.NewString(), service: service, op: op, poster: poster, accepted: now, nextRead: now.Add(firstLook), read: now}
+	tr.id, tr.accepted, tr.nextRead, tr.read = uuid.NewString(), now, now.Add(firstLook), now
 	s.mu.Lock()
 	s.forget(now)
 	s.enter(tr, ids, now)
@@ -146,7 +155,6 @@ func (s *Transitions) start(ctx context.Context, t operator.Tick, poster string,
 	record := tr.record(ids)
 	s.mu.Unlock()
 	s.save(ctx, t, record)
-	return err
 }
 
 // enter takes in a transition of these nodes, and opens it if it can be followed; mu is held.

@@ -458,3 +458,19 @@ func TestRecordsAreSwept(t *testing.T) {
 }
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// TestLostAnswerOfSome loses the answer of one of several requests: its node may have been commanded, and is remembered
+// like the node whose request was answered.
+func TestLostAnswerOfSome(t *testing.T) {
+	r := newRig(t)
+	for _, id := range []bos.ComponentID{x1, x2, x3} {
+		r.put(id, off)
+	}
+	r.fail = failing("PCS Soft-Off", &bos.BatchError{Failed: map[bos.ComponentID]error{x1: pcs.ErrOutcomeUnknown, x2: refused}})
+	_ = r.pass(r.operator("power-off-graceful"))
+	for id, want := range map[bos.ComponentID]pcs.Operation{x1: pcs.SoftOff, x2: "", x3: pcs.SoftOff} {
+		if op, _ := r.shared.last(id); op != want {
+			t.Errorf("last command to %s: %q, want %q", short(string(id)), op, want)
+		}
+	}
+}

@@ -217,7 +217,7 @@ func (c *Client) retry(ctx context.Context, path, method string, do func(bucket,
 	if err != nil {
 		return err
 	}
-	err = c.breaker.Do(func() error {
+	err = c.breaker.Do(ctx, func() error {
 		return c.tries(ctx, path, method, func() error { return do(bucket, key) })
 	})
 	if open, ok := err.(*rest.OpenError); ok { //nolint:errorlint // the breaker's own
