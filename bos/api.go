@@ -121,7 +121,8 @@ type ComponentsAPI interface {
 	PutBootArtifacts(ctx context.Context, token BSSToken, a BootArtifacts) error
 	// PruneBootArtifacts removes what tokens stand for that no component has had as its actual or desired token for longer
 	// than unused, at least MinTokenRetention, and returns how many. A record counts as used when it is written, and when it
-	// is found in use after a quarter of unused; so it may go by that, or by the time between two calls, too early. Against a server without it, as the reference is, it fails with ErrUnsupported.
+	// is found in use after a quarter of unused; so it may go by that, or by the time between two calls, too early. Against
+	// a server without it, as the reference is, it fails with ErrUnsupported.
 	PruneBootArtifacts(ctx context.Context, unused time.Duration) (removed int, err error)
 }
 
