@@ -80,7 +80,7 @@ type SessionCanceled struct {
 	Name       string `json:"name"`
 	Tenant     string `json:"tenant,omitempty"`
 	Components int    `json:"components"` // that were on their way and have been disabled
-	Unstaged   int    `json:"unstaged"`   // whose stage was not applied and has been cleared
+	Unstaged   int    `json:"unstaged"`   // whose stage has been cleared, be it applied or not
 }
 
 // SessionCreate is the body of POST /v2/sessions.

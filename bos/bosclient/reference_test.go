@@ -25,10 +25,11 @@ import (
 type reference struct {
 	mu         sync.Mutex
 	components map[bos.ComponentID]bos.Component
-	asked      []string // "METHOD path?query"
-	away       bool     // connections are refused
-	ours       bool     // it is a server of ours after all: additions are answered with {}
-	older      bool     // it is our first server: guards have no later members
+	asked      []string  // "METHOD path?query"
+	away       bool      // connections are refused
+	ours       bool      // it is a server of ours after all: additions are answered with {}
+	older      bool      // it is our first server: guards have no later members
+	guard      bos.Guard // of the last patch of a0 that it took
 }
 
 func newReference(ids ...string) *reference {
@@ -113,6 +114,9 @@ func (f *reference) patchGuarded(body []byte) (int, any) {
 	for _, g := range p.Patches {
 		if g.If != nil && (g.If.Reported != nil || g.If.StatusOverride != nil || g.If.Action != nil) || bos.Value(g.Patch.Session) == "-bad" {
 			return problem(400, "Bad Request")
+		}
+		if g.ID == "a0" && g.If != nil {
+			f.guard = *g.If
 		}
 		c := f.components[g.ID]
 		c.Error = g.Patch.Error
@@ -376,7 +380,7 @@ func TestGuardedPatchesAgainstOlderServer(t *testing.T) {
 		const post, get = "POST /v2/componentpatches", "GET /v2/components?ids=a0%2Cb0%2Czz"
 		patch := bos.ComponentPatch{Error: new("E")}
 		later := []bos.GuardedPatch{
-			{ID: "a0", If: &bos.Guard{StatusOverride: new(bos.Status("")), Action: new(bos.Action("")), Reported: new(bos.Timestamp(""))}, Patch: patch},
+			{ID: "a0", If: &bos.Guard{Session: new(""), StatusOverride: new(bos.Status("")), Action: new(bos.Action("")), Reported: new(bos.Timestamp(""))}, Patch: patch},
 			{ID: "b0", If: &bos.Guard{StatusOverride: new(bos.StatusFailed)}, Patch: patch},
 			{ID: "c0", If: &bos.Guard{Session: new("")}, Patch: patch},
 			{ID: "zz", If: &bos.Guard{Action: new(bos.Action(""))}, Patch: patch},
@@ -389,6 +393,9 @@ func TestGuardedPatchesAgainstOlderServer(t *testing.T) {
 			}
 			if diff := cmp.Diff(asked, ref.asked); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(bos.Guard{Session: new("")}, ref.guard); diff != "" {
+				t.Errorf("guard that the server keeps to (-want +got):\n%s", diff)
 			}
 		}
 		// What has no later members goes straight to the server.
@@ -411,7 +418,11 @@ func TestGuardedPatchesAgainstOlderServer(t *testing.T) {
 		// What is refused for another reason does not make the server an older one.
 		ref.older = true
 		time.Sleep(time.Minute)
-		bad := bos.GuardedPatch{ID: "a0", If: later[0].If, Patch: bos.ComponentPatch{Session: new("-bad")}}
+		plain := bos.GuardedPatch{ID: "a0", Patch: bos.ComponentPatch{Session: new("-bad")}}
+		if _, err := write(plain); !errors.Is(err, bos.ErrInvalid) || !slices.Equal(ref.asked, []string{post}) {
+			t.Errorf("error %v, asked %q", err, ref.asked)
+		}
+		bad := bos.GuardedPatch{ID: "a0", If: &bos.Guard{Reported: new(bos.Timestamp(""))}, Patch: plain.Patch}
 		for range 2 {
 			if _, err := write(bad); !errors.Is(err, bos.ErrInvalid) || len(ref.asked) != 3 {
 				t.Errorf("error %v, asked %q", err, ref.asked)

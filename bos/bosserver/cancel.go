@@ -41,7 +41,7 @@ func (s *Service) CancelSession(ctx context.Context, key bos.TenantKey, reason s
 	}
 	_, err = s.completeSession(ctx, key, bos.SessionPatch{
 		Status: &bos.SessionStatusPatch{Status: new(bos.SessionComplete), EndTime: new(bos.NullString(c.end()))},
-	})
+	}, (*bos.Session).Canceled) // another one may have its name by now
 	if isNotFound(err) {
 		err = nil // deleted meanwhile
 	}

@@ -165,7 +165,7 @@ func (s *Service) PatchSession(ctx context.Context, key bos.TenantKey, p bos.Ses
 		return bos.Session{}, err
 	}
 	if completes(&p) && bos.Writer(ctx) != "" {
-		return s.completeSession(ctx, key, p)
+		return s.completeSession(ctx, key, p, func(*bos.Session) bool { return true })
 	}
 	session, err := s.st.Sessions().Update(ctx, key, func(session *bos.Session) error {
 		if starts(&p) && bos.Writer(ctx) != "" && over(session) {
@@ -192,8 +192,9 @@ func completes(p *bos.SessionPatch) bool {
 
 // completeSession ends a session on behalf of an operator of ours and saves its status in the same step, so that a
 // crash in between leaves no complete session whose status goes on changing. Other writers save it themselves, as the
-// reference's operator does. A session ends once, and one that is being canceled ends as canceled.
-func (s *Service) completeSession(ctx context.Context, key bos.TenantKey, p bos.SessionPatch) (bos.Session, error) {
+// reference's operator does. A session ends once, and one that is being canceled ends as canceled. One that does not match
+// stays as it is.
+func (s *Service) completeSession(ctx context.Context, key bos.TenantKey, p bos.SessionPatch, match func(*bos.Session) bool) (bos.Session, error) {
 	summary, err := s.summarize(ctx, key)
 	if errors.Is(err, bos.ErrInvalid) {
 		summary, err = &extended{}, nil // the tenant is gone and owns nothing; its session must end nevertheless
@@ -207,7 +208,7 @@ func (s *Service) completeSession(ctx context.Context, key bos.TenantKey, p bos.
 		if err != nil {
 			return err
 		}
-		if session = before.Clone(); before.State() == bos.SessionComplete {
+		if session = before.Clone(); before.State() == bos.SessionComplete || !match(&before) {
 			return nil
 		}
 		mergeSession(&session, &p)

@@ -74,7 +74,9 @@ func (s *Service) PruneBootArtifacts(ctx context.Context, unused time.Duration) 
 	if len(removed) == 0 {
 		return 0, storeError(err)
 	}
-	// A node may have reported one of them since the components were read.
+	// A node may have reported one of them since the components were read. What it has is put back, even for a caller who
+	// has given up.
+	ctx = context.WithoutCancel(ctx)
 	used, failed := s.tokensInUse(ctx)
 	for token, a := range removed {
 		if failed == nil && !used[token] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"testing"
 	"time"
 
@@ -125,6 +126,22 @@ type racing struct {
 	store.Store
 	before, after func()
 	fail          error
+	unreadable    bool // components cannot be read
+}
+
+func (r *racing) Components() store.Collection[bos.ComponentID, bos.Component] {
+	if r.unreadable {
+		return unreadable{r.Store.Components()}
+	}
+	return r.Store.Components()
+}
+
+type unreadable struct {
+	store.Collection[bos.ComponentID, bos.Component]
+}
+
+func (unreadable) Scan(context.Context, store.Page[bos.ComponentID]) iter.Seq2[bos.Component, error] {
+	return func(yield func(bos.Component, error) bool) { yield(bos.Component{}, bos.ErrUnavailable) }
 }
 
 type racingTokens struct {
@@ -175,6 +192,37 @@ func TestPruneBootArtifactsRaces(t *testing.T) {
 		}
 		w.left("t")
 	})
+	t.Run("the store fails when the components are read again", func(t *testing.T) {
+		w := newTokenWorld(t)
+		w.record("t", 2*day)
+		st := &racing{Store: w.st}
+		st.after = func() { st.unreadable = true }
+		if n, err := w.over(st).PruneBootArtifacts(t.Context(), day); n != 0 || !errors.Is(err, bos.ErrUnavailable) {
+			t.Errorf("removed %d, %v", n, err)
+		}
+		w.left("t")
+	})
+	t.Run("the caller gives up", func(t *testing.T) {
+		w := newTokenWorld(t)
+		w.record("t", 2*day)
+		ctx, cancel := context.WithCancel(t.Context())
+		api := w.over(&racing{Store: w.st, after: func() { w.has("x1", "t", ""); cancel() }})
+		if n, err := api.PruneBootArtifacts(ctx, day); n != 0 || err != nil {
+			t.Errorf("removed %d, %v", n, err)
+		}
+		w.left("t")
+	})
+}
+
+// TestPruneBootArtifactsRenewsInTime: a token's time begins soon before its last component had it no more, not long.
+func TestPruneBootArtifactsRenewsInTime(t *testing.T) {
+	w := newTokenWorld(t)
+	w.record("t", day/2)
+	w.has("x1", "t", "")
+	w.prune(w.Service, 0, "t")
+	w.has("x1", "", "")
+	w.now = w.now.Add(day)
+	w.prune(w.Service, 0, "t")
 }
 
 func TestPruneBootArtifactsIsNotForTenants(t *testing.T) {

@@ -92,7 +92,8 @@ var cancelCases = []methodCase{
 	{"cancel a running session", func(m *methods) {
 		m.putDisabled("a", "b", "c", "d")
 		m.running(system("s1"), "a", "b", "c", "d")
-		m.running(system("s2"), "d") // takes it over
+		m.running(system("s2"), "d")                                          // takes it over
+		m.put(bos.Component{ID: "e", Session: new("s1"), Enabled: new(true)}) // by nobody knows whom, and not of its set-up
 		arrived := bos.ComponentPatch{Enabled: new(false), Status: &bos.ComponentStatus{StatusOverride: new(bos.Status(""))}}
 		_, err := m.PatchComponent(m.ctx, "", "b", arrived)
 		m.ok(err)
@@ -106,12 +107,12 @@ var cancelCases = []methodCase{
 		m.ok(err)
 		same(m, "answer", done, bos.SessionCanceled{Name: "s1", Components: 2})
 		st := m.canceled(system("s1"), "canceled: wrong image")
-		same(m, "managed", st.ManagedComponentsCount, 3)
+		same(m, "managed", st.ManagedComponentsCount, 4)
 		same(m, "errors", st.ErrorSummary, map[string]bos.ErrorSummary{
 			"canceled: wrong image": {Count: 1, List: "a"}, "canceled: wrong image (before: no report)": {Count: 1, List: "c"},
 		})
 		same(m, "phases of what nobody works on", st.Phases.PoweringOn, 0)
-		m.enabled("d")
+		m.enabled("d", "e")
 		same(m, "error of what had arrived", m.errorOf("b"), "")
 		a := m.component("a")
 		same(m, "session", a.SessionName(), "s1")
@@ -147,6 +148,10 @@ var cancelCases = []methodCase{
 		m.complete(system("s1"))
 		_, err = m.CancelSession(m.ctx, system("s1"), "")
 		m.fails(err, bos.ErrConflict, "complete session")
+		m.putDisabled("a")
+		if err := m.setUp(system("s1"), []bos.ComponentID{"a"}); err == nil {
+			m.Error("a complete session was given components")
+		}
 	}},
 	{"cancel a pending session", func(m *methods) {
 		m.putDisabled("a", "b")
@@ -176,6 +181,10 @@ var cancelCases = []methodCase{
 		m.running(system("s1"))
 		_, err := m.PatchSession(m.ctx, system("s1"), bos.SessionPatch{Status: &bos.SessionStatusPatch{Error: new(bos.NullString("canceled: no"))}})
 		m.ok(err) // as a cancellation leaves it that broke off
+		m.putDisabled("a")
+		if err := m.setUp(system("s1"), []bos.ComponentID{"a"}); err == nil {
+			m.Error("a session that is being canceled was given components")
+		}
 		end := func(stamp, text bos.NullString) {
 			_, err := m.PatchSession(bos.WithWriter(m.ctx, "session-setup"), system("s1"), bos.SessionPatch{
 				Status: &bos.SessionStatusPatch{Status: new(bos.SessionComplete), EndTime: new(stamp), Error: new(text)},
@@ -235,6 +244,35 @@ var cancelCases = []methodCase{
 		_, err = m.CancelSession(m.ctx, system("s1"), "")
 		m.ok(err)
 		m.enabled(theirs)
+	}},
+	{"cancel one of two staged sessions of a name", func(m *methods) {
+		const theirs = "x1000c0s0b0n0" // the tenant's
+		m.putDisabled(theirs, "x2")
+		for key, id := range map[bos.TenantKey]bos.ComponentID{system("s1"): "x2", owned("s1"): theirs} {
+			m.template(bos.TenantKey{Tenant: key.Tenant, Name: "ok"})
+			_, err := m.CreateSession(m.ctx, key.Tenant, bos.SessionCreate{Name: "s1", Operation: bos.OperationBoot, TemplateName: "ok", Stage: true})
+			m.ok(err)
+			_, err = m.PatchGuarded(bos.WithSessionTenant(m.ctx, key.Tenant), bos.GuardedPatches{Patches: []bos.GuardedPatch{
+				{ID: id, Patch: bos.ComponentPatch{StagedState: &bos.StagedState{BootArtifacts: artifacts(1).Fields(), Session: new("s1")}}},
+			}})
+			m.ok(err)
+		}
+		done, err := m.CancelSession(m.ctx, system("s1"), "")
+		m.ok(err)
+		same(m, "answer", done, bos.SessionCanceled{Name: "s1", Unstaged: 1})
+		m.lists("stages that are left", bos.ComponentFilter{StagedSession: "s1"}, theirs)
+	}},
+	{"cancel what has a long error", func(m *methods) {
+		m.putDisabled("a")
+		m.running(system("s1"), "a")
+		_, err := m.PatchComponent(m.ctx, "", "a", bos.ComponentPatch{Error: new(strings.Repeat("ü", 32760))})
+		m.ok(err)
+		_, err = m.CancelSession(m.ctx, system("s1"), "why")
+		m.ok(err)
+		text := m.errorOf("a")
+		if !strings.HasPrefix(text, "canceled: why (before: üü") || len(text) > 65536 || strings.TrimLeft(text[len("canceled: why (before: "):], "ü") != "" {
+			m.Errorf("an error of %d bytes, %q…", len(text), text[:40])
+		}
 	}},
 	{"cancel a large session while its nodes report", func(m *methods) {
 		ids := manyIDs(1200)

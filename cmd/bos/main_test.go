@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,5 +213,30 @@ func TestHelpTeaches(t *testing.T) {
 		if code, stdout, stderr := bosCommand(t, nil, args...); code != 0 || !strings.Contains(stdout, "Usage:") {
 			t.Errorf("bos %v: exit %d, %s%s", args, code, stdout, stderr)
 		}
+	}
+}
+
+// TestTokenFromAPipe gives the token as a shell does for --token-file <(command).
+func TestTokenFromAPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	path := fmt.Sprintf("/dev/fd/%d", r.Fd())
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("pipes have no names here")
+	}
+	_, _ = w.WriteString("secret\n")
+	w.Close()
+	var got string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Get("Authorization")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer server.Close()
+	if code, _, stderr := bosCommand(t, nil, "options", "list", "--api", server.URL, "--token-file", path); code != 0 || got != "Bearer secret" {
+		t.Errorf("exit %d, sent %q\n%s", code, got, stderr)
 	}
 }

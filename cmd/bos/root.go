@@ -152,7 +152,11 @@ func (e *env) client() (bos.API, error) {
 		if f.file == "" {
 			continue
 		}
-		if _, err := os.ReadFile(f.file); err != nil {
+		info, err := os.Stat(f.file)
+		if err == nil && info.Mode()&os.ModeNamedPipe == 0 { // what was read from a pipe is gone
+			_, err = os.ReadFile(f.file)
+		}
+		if err != nil {
 			return nil, app.UsageErrorf("--%s: %v", f.flag, err)
 		}
 	}

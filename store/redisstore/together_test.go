@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/bootorch/bosgo/bos"
+	"github.com/bootorch/bosgo/store"
+	"github.com/bootorch/bosgo/store/storetest"
 )
 
 // slow is a server that takes a second for a batch.
@@ -103,4 +105,37 @@ func TestTogetherGivesUp(t *testing.T) {
 			t.Errorf("sent %s", got)
 		}
 	})
+}
+
+// TestSingles sends what several callers want as one: each gets the answer to its own request.
+func TestSingles(t *testing.T) {
+	ctx := t.Context()
+	d, err := OpenDriver(ctx, storetest.NewRedis(t), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	b := store.BucketComponents
+	add := func(key string) store.Mutation { return store.Mutation{Bucket: b, Key: key, New: []byte(key)} }
+	if _, err := d.commitSingles(ctx, []store.Mutation{add("b"), add("c")}); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := d.commitSingles(ctx, []store.Mutation{
+		add("d"), add("b"),
+		{Bucket: b, Key: "c", Old: []byte("x"), New: []byte("x"), Must: true},
+		{Bucket: b, Key: "e", New: []byte("e")},
+	})
+	if want := []bool{false, true, true, false}; err != nil || !slices.Equal(lost, want) {
+		t.Errorf("lost %v, %v; want %v", lost, err, want)
+	}
+	keys := []string{"e", "c", "x", "e", "b", "d", "c"}
+	values, err := d.getSingles(ctx, b, keys)
+	if err != nil || len(values) != len(keys) {
+		t.Fatalf("%d values, %v", len(values), err)
+	}
+	for i, key := range keys {
+		if want := strings.Trim(key, "x"); string(values[i]) != want || want == "" && values[i] != nil {
+			t.Errorf("%s is %q", key, values[i])
+		}
+	}
 }
