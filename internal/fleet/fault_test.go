@@ -226,6 +226,16 @@ func TestFraction(t *testing.T) {
 	if len(few) != 5 || len(more) != 10 || len(hit(0.001)) != 1 || len(hit(1)) != 50 {
 		t.Errorf("%d and %d nodes of 50", len(few), len(more))
 	}
+	for _, tc := range []struct {
+		nodes    int
+		fraction float64
+		want     int
+	}{{100, 0.07, 7}, {100, 0.14, 14}, {100, 0.071, 8}, {3, 1. / 3, 1}, {50, 1e-9, 1}} {
+		m := newMachine(t, Config{Nodes: tc.nodes, Faults: []Fault{{Kind: "kernel_panic", Fraction: tc.fraction}}})
+		if got := len(m.faults[0].targets); got != tc.want {
+			t.Errorf("%v of %d are %d, want %d", tc.fraction, tc.nodes, got, tc.want)
+		}
+	}
 	for _, x := range few {
 		if !slices.Contains(more, x) {
 			t.Errorf("%s fails at 10 %% and not at 20 %%", x)
@@ -555,6 +565,8 @@ func TestParseFault(t *testing.T) {
 	for in, want := range map[string]string{
 		"outage,for=ever": `for: "ever" is neither`, "outage,count=1.5": `count: "1.5"`,
 		"": "unknown fault", "gremlins": "known are arch_mismatch, auth_401,", "error_rate:cfs:503@often": `probability "often" is not a number`,
+		"kernel_panic:0": "fraction 0: want more than 0", "kernel_panic:0%": "fraction 0: want more than 0", "cfs_fail:0": "fraction 0: want more than 0",
+		"error_rate:cfs:503@0": "probability 0: want more than 0", "kernel_panic:0.1,probability=0": "probability 0: want more than 0",
 	} {
 		if _, err := ParseFault(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
