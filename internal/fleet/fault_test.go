@@ -614,6 +614,29 @@ func TestInjectErrors(t *testing.T) {
 	}
 }
 
+// TestSameChances: what a fault does to several lists of one answer depends on the seed,
+// not on the order of a map.
+func TestSameChances(t *testing.T) {
+	once := func() string {
+		m := newMachine(t, Config{Nodes: 20, Manual: true, Faults: []Fault{
+			{Kind: "drop_items", Service: "hsm", Probability: 0.5}, {Kind: "image_deleted", Probability: 0.5},
+		}})
+		unknown := []string{x0, x1}
+		for i := range 10 {
+			unknown = append(unknown, fmt.Sprintf("x9c0s%db0n0", i))
+		}
+		body := `{"ComponentIDs":["` + strings.Join(unknown, `","`) + `"]}`
+		text := call(t, m, "POST", "/hsm/v2/locks/status", body).Body.String()
+		return text + call(t, m, "GET", "/ims/v3/images", "").Body.String()
+	}
+	first := once()
+	for range 20 {
+		if again := once(); again != first {
+			t.Fatalf("the same requests find\n%s and\n%s", first, again)
+		}
+	}
+}
+
 // TestFaultsOverHTTP injects, lists and clears.
 func TestFaultsOverHTTP(t *testing.T) {
 	m := newMachine(t, Config{Nodes: 2})
