@@ -236,6 +236,10 @@ func TestFraction(t *testing.T) {
 			t.Errorf("%v of %d are %d, want %d", tc.fraction, tc.nodes, got, tc.want)
 		}
 	}
+	m := newMachine(t, Config{Nodes: 2, Faults: []Fault{{Kind: "kernel_panic", Nodes: []string{x0, x0}}}})
+	if got := state(t, m, x0).Faults; len(got) != 1 {
+		t.Errorf("a node that is named twice has %v", got)
+	}
 	for _, x := range few {
 		if !slices.Contains(more, x) {
 			t.Errorf("%s fails at 10 %% and not at 20 %%", x)
