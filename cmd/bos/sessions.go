@@ -388,6 +388,8 @@ func newEvents(e *env) *cobra.Command {
 func changeLine(ch bos.Change) string {
 	what := "changed " + strings.Join(ch.Fields, ",")
 	switch {
+	case ch.Kind == bos.ChangeResync:
+		what = "some changes may be missing here"
 	case ch.Deleted:
 		what = "deleted"
 	case len(ch.Fields) == 0:

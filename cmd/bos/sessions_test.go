@@ -55,6 +55,7 @@ func TestChangeLine(t *testing.T) {
 	}{
 		{bos.Change{Kind: bos.ChangeComponent, ID: "x1", Status: "stable", Fields: []string{"enabled", "error"}}, "component x1 stable changed enabled,error"},
 		{bos.Change{Kind: bos.ChangeComponent, ID: "x1", Status: "stable"}, "component x1 stable written again"},
+		{bos.Change{Kind: bos.ChangeResync}, "resync some changes may be missing here"},
 		{bos.Change{Kind: bos.ChangeSession, ID: "s", Deleted: true, Fields: []string{"status"}}, "session s deleted"},
 	} {
 		if got := strings.Join(strings.Fields(changeLine(tc.change)), " "); got != tc.want {
