@@ -346,3 +346,21 @@ func TestRebootDuringSession(t *testing.T) {
 		t.Errorf("the other node of the session: %s", s.CFS)
 	}
 }
+
+// TestOtherConfigurationWhileWaiting: a component that is given another configuration
+// while it waits for a session gets that one, and no session with the first.
+func TestOtherConfigurationWhileWaiting(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 1, Speed: 1, Manual: true})
+	defer run(t, m)()
+	putBoot(t, m, "Compute", "quiet")
+	transit(t, m, "On", x0)
+	advance(t, m, time.Hour)
+	for _, config := range []string{"compute-24.7.0", "compute-24.11.0"} {
+		want(t, m, "PATCH", "/cfs/v3/components/"+x0, `{"desired_config":"`+config+`"}`, 200, nil)
+		advance(t, m, 20*time.Second)
+	}
+	advance(t, m, time.Hour)
+	if s := state(t, m, x0); s.CFS != "configured" || len(m.cfs.sessions) != 1 || m.cfs.sessions[0].Config != "compute-24.11.0" {
+		t.Errorf("CFS %s after %d sessions", s.CFS, len(m.cfs.sessions))
+	}
+}

@@ -518,6 +518,25 @@ func TestPCSWithoutHSM(t *testing.T) {
 	})
 }
 
+// TestLatestLastingFault: of two faults that last the latest counts, and the one before it
+// again when that has ended.
+func TestLatestLastingFault(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 1, Speed: 1, Manual: true})
+	inject(t, m, Fault{Kind: "pcs_sample_interval", Value: "10m"})
+	end := inject(t, m, Fault{Kind: "pcs_sample_interval", Value: "5m"})
+	m.mu.Lock()
+	got := m.sampleInterval()
+	m.mu.Unlock()
+	if end(); got != 5*time.Minute {
+		t.Errorf("interval %v", got)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if got = m.sampleInterval(); got != 10*time.Minute {
+		t.Errorf("interval %v after the end of the latest", got)
+	}
+}
+
 func TestSampleInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, Config{Nodes: 1, Speed: 10, Faults: []Fault{{Kind: "pcs_sample_interval", Value: "10m"}}})
