@@ -65,7 +65,7 @@ func (r *runner) acquire(ctx context.Context) (*lease, error) {
 	if r.Holder == "" {
 		return nil, nil
 	}
-	for failures := 0; ; failures++ {
+	for standingBy := false; ; {
 		sent := time.Now()
 		got, err := r.askLease(ctx)
 		switch {
@@ -74,14 +74,18 @@ func (r *runner) acquire(ctx context.Context) (*lease, error) {
 		case err == nil:
 			l := &lease{operator: r.name, token: got.Token}
 			l.renewed(sent, got.ExpiresIn)
+			if standingBy {
+				r.log.Info("taking over")
+			}
 			return l, nil
 		case errors.Is(err, bos.ErrUnsupported):
 			r.log.Warn("the API knows no leases: make sure that no other process runs this operator")
 			return nil, nil
 		case errors.Is(err, bos.ErrConflict):
-			if failures == 0 {
+			if !standingBy {
 				r.log.Info("standing by", "err", err)
 			}
+			standingBy = true
 		default:
 			r.log.Warn("acquire lease", "err", err)
 		}

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -510,11 +511,18 @@ func TestLoopLease(t *testing.T) {
 	t.Run("standing by until it is free", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			api, p := newFakeAPI(), newProbe()
+			api.leaseErr = bos.ErrUnavailable
 			api.holder, api.until = "other", time.Now().Add(time.Hour)
 			l := &operator.Loop{}
-			loop(t, p, api, func(x *operator.Loop) { me(x); l = x }, 0, func() {
-				time.Sleep(10 * time.Minute)
+			var log bytes.Buffer
+			loop(t, p, api, func(x *operator.Loop) { me(x); l = x; l.Log = slog.New(slog.NewTextHandler(&log, nil)) }, 0, func() {
+				time.Sleep(time.Second)
+				api.set(func(a *fakeAPI) { a.leaseErr = nil })
+				time.Sleep(599 * time.Second)
 				synctest.Wait()
+				if strings.Count(log.String(), `"standing by"`) != 1 || strings.Contains(log.String(), "taking over") {
+					t.Errorf("log of a stand-by that began with an outage:\n%s", &log)
+				}
 				if len(p.starts()) != 0 || l.Active() || l.Ready() != nil {
 					t.Errorf("passes %v, active %t, ready %v: want a ready stand-by", p.starts(), l.Active(), l.Ready())
 				}
@@ -524,6 +532,9 @@ func TestLoopLease(t *testing.T) {
 				synctest.Wait()
 				if !l.Active() {
 					t.Error("not active right after the release")
+				}
+				if !strings.Contains(log.String(), `"taking over"`) {
+					t.Errorf("log after the release:\n%s", &log)
 				}
 			})
 			wantStarts(t, p, seconds(600))

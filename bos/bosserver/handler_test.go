@@ -474,6 +474,22 @@ func TestHeaders(t *testing.T) {
 	s.want(s.do("PATCH", "/v2/components/a", `{"error":"e"}`, "Bos-Operator", "-x"), 400, "", "operator")
 }
 
+// TestStandbyIsQuiet: a process that stands by asks for leases all day, and is refused;
+// that is worth no line in the log, another conflict is.
+func TestStandbyIsQuiet(t *testing.T) {
+	var log bytes.Buffer
+	s := newSystem(t, func(_ *Config, h *HandlerConfig) { h.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	s.want(s.do("PUT", "/v2/leases/status", `{"holder":"a","ttl_seconds":30}`), 200, "", "")
+	s.want(s.do("PUT", "/v2/leases/status", `{"holder":"b","ttl_seconds":30}`), 409, "", "")
+	if log.Len() != 0 {
+		t.Errorf("log of a lease that is held:\n%s", &log)
+	}
+	s.want(s.do("PUT", "/v2/leases/status", `{"holder":""}`), 400, "", "")
+	if !strings.Contains(log.String(), "status=400") {
+		t.Errorf("log of a lease that cannot be:\n%s", &log)
+	}
+}
+
 func TestLinks(t *testing.T) {
 	s := newSystem(t, func(_ *Config, h *HandlerConfig) { h.ProxyPath = "/apis/bos/" })
 	for _, tt := range []struct{ forwarded, self, versions string }{

@@ -80,7 +80,8 @@ func (h *handler) finish(ctx context.Context, r *http.Request, rec *recorder, t 
 		code = http.StatusOK
 	}
 	level := slog.LevelInfo
-	if routine(r.Method, t.route) && code < 400 {
+	standingBy := code == http.StatusConflict && t.route == "/v2/leases/{operator}" // asks for the lease every few seconds
+	if routine(r.Method, t.route) && (code < 400 || standingBy) {
 		level = slog.LevelDebug
 	}
 	if code >= 500 && !errors.Is(context.Cause(ctx), context.Canceled) { // where the caller has gone nothing has failed

@@ -374,11 +374,7 @@ func newEvents(e *env) *cobra.Command {
 					}
 					continue
 				}
-				what := "changed " + strings.Join(ch.Fields, ",")
-				if ch.Deleted {
-					what = "deleted"
-				}
-				fmt.Fprintf(e.stdout, "%s  %-9s %-24s %-28s %s\n", time.Now().Format("15:04:05.000"), ch.Kind, ch.ID, ch.Status, what)
+				fmt.Fprintf(e.stdout, "%s  %s\n", time.Now().Format("15:04:05.000"), changeLine(ch))
 			}
 			return nil
 		},
@@ -386,4 +382,18 @@ func newEvents(e *env) *cobra.Command {
 	c.Flags().StringSliceVar(&kinds, "kind", nil, "only these kinds: component, session, template, options, settings")
 	c.Flags().StringVar(&session, "session", "", "only this session and its components")
 	return c
+}
+
+// changeLine is a change in one line of the table.
+func changeLine(ch bos.Change) string {
+	what := "changed " + strings.Join(ch.Fields, ",")
+	switch {
+	case ch.Kind == bos.ChangeResync:
+		what = "some changes may be missing here"
+	case ch.Deleted:
+		what = "deleted"
+	case len(ch.Fields) == 0:
+		what = "written again" // such as a report that says what the last one said
+	}
+	return fmt.Sprintf("%-9s %-24s %-28s %s", ch.Kind, ch.ID, ch.Status, what)
 }

@@ -47,3 +47,19 @@ func TestCancelCommand(t *testing.T) {
 	call(1, "session s1 was canceled: wrong image", "sessions", "status", "s1", "--watch")
 	call(0, "canceled: wrong image", "components", "list", "--session", "s1")
 }
+
+func TestChangeLine(t *testing.T) {
+	for _, tc := range []struct {
+		change bos.Change
+		want   string
+	}{
+		{bos.Change{Kind: bos.ChangeComponent, ID: "x1", Status: "stable", Fields: []string{"enabled", "error"}}, "component x1 stable changed enabled,error"},
+		{bos.Change{Kind: bos.ChangeComponent, ID: "x1", Status: "stable"}, "component x1 stable written again"},
+		{bos.Change{Kind: bos.ChangeResync}, "resync some changes may be missing here"},
+		{bos.Change{Kind: bos.ChangeSession, ID: "s", Deleted: true, Fields: []string{"status"}}, "session s deleted"},
+	} {
+		if got := strings.Join(strings.Fields(changeLine(tc.change)), " "); got != tc.want {
+			t.Errorf("%q, want %q", got, tc.want)
+		}
+	}
+}

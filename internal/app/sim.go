@@ -169,7 +169,7 @@ func RunSim(ctx context.Context, cfg SimConfig, stderr io.Writer) error {
 	var inventory *fleet.Inventory
 	if cfg.Inventory != "" {
 		var err error
-		if inventory, err = fleet.LoadInventory(cfg.Inventory); err != nil {
+		if inventory, err = LoadInventory(cfg.Inventory); err != nil {
 			return err
 		}
 	}

@@ -636,3 +636,47 @@ func TestConfigErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestImageContention: the first node to load takes its time and a fourth of it more, the
+// fourth twice its time, the eighth three times.
+func TestImageContention(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 8, Speed: 1, Manual: true, Faults: []Fault{{Kind: "image_contention", Value: "4"}}})
+	putBoot(t, m, "Compute", "quiet")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.nodes {
+		n := &m.nodes[i]
+		m.fetchScript(n)
+		alone := m.draw(n, "kernel", kernelTime)
+		want := m.now() + alone + alone*time.Duration(i+1)/4
+		if !slices.ContainsFunc(m.agenda.events, func(e event) bool { return e.n == n && e.at == want }) {
+			t.Errorf("%s, number %d, does not have its kernel at %v", n.xname, i+1, want)
+		}
+	}
+}
+
+// TestRestartIsCutShort: a node that is told to restart and loses its power meanwhile,
+// by force or by accident, stays off.
+func TestRestartIsCutShort(t *testing.T) {
+	for name, cut := range map[string]func(m *Machine, n *node){
+		"force-off":  func(m *Machine, n *node) { m.mu.Lock(); defer m.mu.Unlock(); m.command(n, opForceOff) },
+		"power loss": func(m *Machine, _ *node) { _, _ = m.Inject(Fault{Kind: "random_power_loss", Value: "1s", Count: 1}) },
+	} {
+		m := newMachine(t, Config{Nodes: 1, Speed: 1, Manual: true, Faults: []Fault{{Kind: "soft_off_slow", Value: "1h"}}})
+		stop := run(t, m)
+		putBoot(t, m, x0, "quiet")
+		transit(t, m, "On", x0)
+		advance(t, m, time.Hour)
+		transit(t, m, "Soft-Restart", x0)
+		advance(t, m, time.Minute)
+		if s := state(t, m, x0); s.Phase != "soft_off" {
+			t.Fatalf("%s: %s", name, s.Phase)
+		}
+		cut(m, m.byXname[x0])
+		advance(t, m, time.Hour)
+		if s := state(t, m, x0); s.Phase != "off" || s.Boots != 1 {
+			t.Errorf("%s: %s after %d boots", name, s.Phase, s.Boots)
+		}
+		stop()
+	}
+}

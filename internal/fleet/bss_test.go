@@ -111,3 +111,20 @@ func TestBootScript(t *testing.T) {
 		t.Errorf("history %+v", history)
 	}
 }
+
+// TestBSSPatchKeepsHostsApart: a PATCH of hosts that share nothing, or everything, changes
+// what it names, in their own entries.
+func TestBSSPatchKeepsHostsApart(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 3})
+	x2 := m.nodes[2].xname
+	want(t, m, "PUT", bootParameters, `{"hosts":["`+x0+`","`+x2+`"],"kernel":"one","params":"old"}`, 200, nil)
+	want(t, m, "PUT", bootParameters, `{"hosts":["`+x1+`"],"kernel":"two","params":"old"}`, 200, nil)
+	want(t, m, "PATCH", bootParameters, `{"hosts":["`+x0+`","`+x1+`"],"params":"new"}`, 200, nil)
+	for x, entry := range map[string]string{x0: "one new", x1: "two new", x2: "one old"} {
+		var list []bssRequest
+		want(t, m, "GET", bootParameters+"?name="+x, "", 200, &list)
+		if got := list[0].Kernel + " " + list[0].Params; got != entry {
+			t.Errorf("%s has %s, want %s", x, got, entry)
+		}
+	}
+}

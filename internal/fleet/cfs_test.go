@@ -123,6 +123,39 @@ func TestCFSBulkPatch(t *testing.T) {
 	}
 }
 
+// TestSharedRecords: components that one request wrote share what it said, and what one
+// of them is told later is not told to the others.
+func TestSharedRecords(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 4})
+	const layer = `{"clone_url":"u","playbook":"p","commit":"c"}`
+	patch := func(ids, what string) {
+		t.Helper()
+		want(t, m, "PATCH", "/cfs/v3/components", `{"patch":`+what+`,"filters":{"ids":"`+ids+`"}}`, 200, nil)
+	}
+	check := func(x, config string, retries int, tags map[string]string, last string) {
+		t.Helper()
+		var c cfsComponentJSON
+		want(t, m, "GET", "/cfs/v3/components/"+x+"?state_details=true", "", 200, &c)
+		layers := *c.State
+		if c.Config != config || c.RetryPolicy == nil || *c.RetryPolicy != retries || !maps.Equal(c.Tags, tags) || layers[len(layers)-1].Playbook != last {
+			t.Errorf("%s: %+v, layers %+v; want %s, %d, %v, %s", x, c, layers, config, retries, tags, last)
+		}
+	}
+	patch(x0+","+x1, `{"desired_config":"a","retry_policy":5,"tags":{"k":"v"},"state":[`+layer+`,`+layer+`,`+layer+`]}`)
+	patch(x0, `{"desired_config":"b","retry_policy":2,"tags":{"k":"mine"}}`)
+	patch(x0, `{"state_append":{"clone_url":"u","playbook":"of x0","commit":"c"}}`)
+	check(x1, "a", 5, map[string]string{"k": "v"}, "p")
+	patch(x1, `{"state_append":{"clone_url":"u","playbook":"of x1","commit":"c"}}`)
+	patch(x0+","+x1, `{"tags":{"more":"1"}}`)
+	check(x0, "b", 2, map[string]string{"k": "mine", "more": "1"}, "of x0")
+	check(x1, "a", 5, map[string]string{"k": "v", "more": "1"}, "of x1")
+	var fresh map[string]any
+	want(t, m, "GET", "/cfs/v3/components/"+m.nodes[3].xname, "", 200, &fresh)
+	if fresh["desired_config"] != "" || fresh["retry_policy"] != nil || fmt.Sprint(fresh["tags"]) != "map[]" {
+		t.Errorf("a component that nobody wrote to: %v", fresh)
+	}
+}
+
 func TestCFSv2Dialect(t *testing.T) {
 	m := newMachine(t, Config{Nodes: 2})
 	var list []cfsComponentV2
@@ -287,4 +320,47 @@ func TestCFSRecords(t *testing.T) {
 	want(t, m, "GET", "/cfs/v3/configurations/mine", "", 404, nil)
 	want(t, m, "GET", "/cfs/v2/configurations/mine", "", 404, nil)
 	want(t, m, "GET", "/cfs/v3/sessions/none", "", 404, nil)
+}
+
+// TestRebootDuringSession: a session that a node was rebooted under has configured nothing
+// of the boot that is there now; the next session does.
+func TestRebootDuringSession(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 2, Speed: 1, Manual: true, ConfigureTime: time.Hour})
+	defer run(t, m)()
+	want(t, m, "PATCH", "/cfs/v3/components", `{"patch":{"desired_config":"compute-24.7.0"},"filters":{}}`, 200, nil)
+	putBoot(t, m, "Compute", "quiet")
+	transit(t, m, "On", x0, x1)
+	advance(t, m, 20*time.Minute)
+	transit(t, m, "Hard-Restart", x0)
+	for _, after := range []struct {
+		d      time.Duration
+		status string
+	}{{20 * time.Minute, "pending"}, {40 * time.Minute, "pending"}, {time.Hour, "configured"}} {
+		advance(t, m, after.d)
+		n := m.byXname[x0]
+		if s := state(t, m, x0); s.Phase != "up" || s.Boots != 2 || s.CFS != after.status || n.cfs.errorCount != 0 {
+			t.Errorf("at %v %s, boots %d, CFS %s, %d errors; want %s", m.now(), s.Phase, s.Boots, s.CFS, n.cfs.errorCount, after.status)
+		}
+	}
+	if s := state(t, m, x1); s.CFS != "configured" || m.byXname[x1].cfs.errorCount != 0 {
+		t.Errorf("the other node of the session: %s", s.CFS)
+	}
+}
+
+// TestOtherConfigurationWhileWaiting: a component that is given another configuration
+// while it waits for a session gets that one, and no session with the first.
+func TestOtherConfigurationWhileWaiting(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 1, Speed: 1, Manual: true})
+	defer run(t, m)()
+	putBoot(t, m, "Compute", "quiet")
+	transit(t, m, "On", x0)
+	advance(t, m, time.Hour)
+	for _, config := range []string{"compute-24.7.0", "compute-24.11.0"} {
+		want(t, m, "PATCH", "/cfs/v3/components/"+x0, `{"desired_config":"`+config+`"}`, 200, nil)
+		advance(t, m, 20*time.Second)
+	}
+	advance(t, m, time.Hour)
+	if s := state(t, m, x0); s.CFS != "configured" || len(m.cfs.sessions) != 1 || m.cfs.sessions[0].Config != "compute-24.11.0" {
+		t.Errorf("CFS %s after %d sessions", s.CFS, len(m.cfs.sessions))
+	}
 }

@@ -27,6 +27,20 @@
 //
 // One goroutine runs the whole machine from one agenda of events; reports to BOS
 // go through a bounded number of further ones. What is in a report and when it is
-// repeated is decided by package reporter, which real nodes run. Reading order:
-// machine.go, clock.go, event.go, node.go, boot.go, report.go, then one file per service.
+// repeated is decided by package reporter, which real nodes run.
+//
+// Where to find what:
+//
+//   - the machine and its time: machine.go, clock.go, event.go; what it is made of:
+//     inventory.go, xname.go
+//   - a node and its life: node.go, boot.go, report.go; what its time went into: spent.go
+//   - one service each: bss.go, capmc.go, ims.go, s3.go, tapms.go; hsm.go with its
+//     requests in hsm*.go, groups.go and locks.go; pcs.go (power states) and
+//     transition.go (commands); cfs.go with its requests in cfs*.go and batcher.go, which
+//     runs the sessions
+//   - the way in from outside: gateway.go, auth.go
+//   - what goes wrong: fault.go, the kinds in faultkind.go, their text form in
+//     faulttext.go, what they do to requests in faulthttp.go; what they do to nodes is
+//     where it happens: look for the name of the kind
+//   - /_sim: control.go; common to all: http.go, json.go, words.go
 package fleet

@@ -41,10 +41,10 @@ type faultJSON struct {
 	ID          string   `json:"id,omitempty"`
 	Kind        string   `json:"kind"`
 	Nodes       []string `json:"nodes,omitempty"`
-	Fraction    float64  `json:"fraction,omitempty"`
+	Fraction    *float64 `json:"fraction,omitempty"`
 	Service     string   `json:"service,omitempty"`
 	Methods     []string `json:"methods,omitempty"`
-	Probability float64  `json:"probability,omitempty"`
+	Probability *float64 `json:"probability,omitempty"`
 	Count       int      `json:"count,omitempty"`
 	After       string   `json:"after,omitempty"`
 	For         string   `json:"for,omitempty"`
@@ -53,7 +53,13 @@ type faultJSON struct {
 
 // MarshalJSON writes durations as text, such as "1m30s".
 func (f Fault) MarshalJSON() ([]byte, error) {
-	j := faultJSON{f.ID, f.Kind, f.Nodes, f.Fraction, f.Service, f.Methods, f.Probability, f.Count, "", "", f.Value}
+	j := faultJSON{ID: f.ID, Kind: f.Kind, Nodes: f.Nodes, Service: f.Service, Methods: f.Methods, Count: f.Count, Value: f.Value}
+	if f.Fraction != 0 {
+		j.Fraction = &f.Fraction
+	}
+	if f.Probability != 0 {
+		j.Probability = &f.Probability
+	}
 	if f.After != 0 {
 		j.After = f.After.String()
 	}
@@ -63,13 +69,27 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads what MarshalJSON writes. Nobody and never, said in so many words,
+// are errors: left out, the same members mean everybody and always.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	var j faultJSON
 	if err := unmarshalStrict(data, &j); err != nil {
 		return err
 	}
-	*f = Fault{ID: j.ID, Kind: j.Kind, Nodes: j.Nodes, Fraction: j.Fraction, Service: j.Service, Methods: j.Methods, Probability: j.Probability, Count: j.Count, Value: j.Value}
+	*f = Fault{ID: j.ID, Kind: j.Kind, Nodes: j.Nodes, Service: j.Service, Methods: j.Methods, Count: j.Count, Value: j.Value}
+	if j.Nodes != nil && len(j.Nodes) == 0 {
+		return errors.New("nodes: want at least one; leave it out for every node")
+	}
+	if j.Fraction != nil {
+		if f.Fraction = *j.Fraction; f.Fraction == 0 {
+			return errNoFraction
+		}
+	}
+	if j.Probability != nil {
+		if f.Probability = *j.Probability; f.Probability == 0 {
+			return errNoProbability
+		}
+	}
 	for _, d := range []struct {
 		name string
 		text string
@@ -86,6 +106,12 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 	}
 	return nil
 }
+
+// What is written as zero is not meant as the default.
+var (
+	errNoFraction    = errors.New("fraction 0: want more than 0, up to 1")
+	errNoProbability = errors.New("probability 0: want more than 0, up to 1")
+)
 
 // Services are the names of the simulated services.
 func Services() []string { return []string{"hsm", "pcs", "capmc", "cfs", "bss", "ims", "s3", "tapms"} }
@@ -285,7 +311,8 @@ func (m *Machine) aim(a *activeFault) error {
 			return x
 		}
 		slices.SortFunc(a.targets, func(x, y *node) int { return cmp.Compare(rank(x), rank(y)) })
-		a.targets = a.targets[:int(math.Ceil(a.Fraction*float64(len(a.targets))))]
+		share := a.Fraction * float64(len(a.targets))
+		a.targets = a.targets[:max(1, int(math.Ceil(share-1e-6)))] // 7 % of 100 is a little more than 7 in binary
 	}
 	return nil
 }

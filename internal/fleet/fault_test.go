@@ -226,6 +226,20 @@ func TestFraction(t *testing.T) {
 	if len(few) != 5 || len(more) != 10 || len(hit(0.001)) != 1 || len(hit(1)) != 50 {
 		t.Errorf("%d and %d nodes of 50", len(few), len(more))
 	}
+	for _, tc := range []struct {
+		nodes    int
+		fraction float64
+		want     int
+	}{{100, 0.07, 7}, {100, 0.14, 14}, {100, 0.071, 8}, {3, 1. / 3, 1}, {50, 1e-9, 1}} {
+		m := newMachine(t, Config{Nodes: tc.nodes, Faults: []Fault{{Kind: "kernel_panic", Fraction: tc.fraction}}})
+		if got := len(m.faults[0].targets); got != tc.want {
+			t.Errorf("%v of %d are %d, want %d", tc.fraction, tc.nodes, got, tc.want)
+		}
+	}
+	m := newMachine(t, Config{Nodes: 2, Faults: []Fault{{Kind: "kernel_panic", Nodes: []string{x0, x0}}}})
+	if got := state(t, m, x0).Faults; len(got) != 1 {
+		t.Errorf("a node that is named twice has %v", got)
+	}
 	for _, x := range few {
 		if !slices.Contains(more, x) {
 			t.Errorf("%s fails at 10 %% and not at 20 %%", x)
@@ -504,6 +518,25 @@ func TestPCSWithoutHSM(t *testing.T) {
 	})
 }
 
+// TestLatestLastingFault: of two faults that last the latest counts, and the one before it
+// again when that has ended.
+func TestLatestLastingFault(t *testing.T) {
+	m := newMachine(t, Config{Nodes: 1, Speed: 1, Manual: true})
+	inject(t, m, Fault{Kind: "pcs_sample_interval", Value: "10m"})
+	end := inject(t, m, Fault{Kind: "pcs_sample_interval", Value: "5m"})
+	m.mu.Lock()
+	got := m.sampleInterval()
+	m.mu.Unlock()
+	if end(); got != 5*time.Minute {
+		t.Errorf("interval %v", got)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if got = m.sampleInterval(); got != 10*time.Minute {
+		t.Errorf("interval %v after the end of the latest", got)
+	}
+}
+
 func TestSampleInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, Config{Nodes: 1, Speed: 10, Faults: []Fault{{Kind: "pcs_sample_interval", Value: "10m"}}})
@@ -555,6 +588,8 @@ func TestParseFault(t *testing.T) {
 	for in, want := range map[string]string{
 		"outage,for=ever": `for: "ever" is neither`, "outage,count=1.5": `count: "1.5"`,
 		"": "unknown fault", "gremlins": "known are arch_mismatch, auth_401,", "error_rate:cfs:503@often": `probability "often" is not a number`,
+		"kernel_panic:0": "fraction 0: want more than 0", "kernel_panic:0%": "fraction 0: want more than 0", "cfs_fail:0": "fraction 0: want more than 0",
+		"error_rate:cfs:503@0": "probability 0: want more than 0", "kernel_panic:0.1,probability=0": "probability 0: want more than 0",
 	} {
 		if _, err := ParseFault(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
@@ -599,6 +634,29 @@ func TestInjectErrors(t *testing.T) {
 	}
 	if got := m.Faults(); len(got) != 0 {
 		t.Errorf("refused faults are in the machine: %+v", got)
+	}
+}
+
+// TestSameChances: what a fault does to several lists of one answer depends on the seed,
+// not on the order of a map.
+func TestSameChances(t *testing.T) {
+	once := func() string {
+		m := newMachine(t, Config{Nodes: 20, Manual: true, Faults: []Fault{
+			{Kind: "drop_items", Service: "hsm", Probability: 0.5}, {Kind: "image_deleted", Probability: 0.5},
+		}})
+		unknown := []string{x0, x1}
+		for i := range 10 {
+			unknown = append(unknown, fmt.Sprintf("x9c0s%db0n0", i))
+		}
+		body := `{"ComponentIDs":["` + strings.Join(unknown, `","`) + `"]}`
+		text := call(t, m, "POST", "/hsm/v2/locks/status", body).Body.String()
+		return text + call(t, m, "GET", "/ims/v3/images", "").Body.String()
+	}
+	first := once()
+	for range 20 {
+		if again := once(); again != first {
+			t.Fatalf("the same requests find\n%s and\n%s", first, again)
+		}
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -243,8 +245,8 @@ func (m *Machine) bendItems(f *activeFault, a *answer) {
 		a.body.Reset()
 		a.body.Write(m.bendList(f, list))
 	case json.Unmarshal(body, &object) == nil:
-		for key, value := range object {
-			if list = nil; json.Unmarshal(value, &list) == nil && list != nil {
+		for _, key := range slices.Sorted(maps.Keys(object)) { // in order: each list takes its chances
+			if list = nil; json.Unmarshal(object[key], &list) == nil && list != nil {
 				object[key] = m.bendList(f, list)
 			}
 		}

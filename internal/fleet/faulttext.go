@@ -35,7 +35,9 @@ func ParseFault(s string) (Fault, error) {
 		if err != nil {
 			return f, fmt.Errorf("fault %q: probability %q is not a number", s, p)
 		}
-		value, f.Probability = v, probability
+		if value, f.Probability = v, probability; probability == 0 {
+			return f, fmt.Errorf("fault %q: %w", s, errNoProbability)
+		}
 	}
 	f.Value = value
 	switch {
@@ -44,7 +46,9 @@ func ParseFault(s string) (Fault, error) {
 		f.Service = target
 	default:
 		if fraction, ok := parseFraction(target); ok {
-			f.Fraction = fraction
+			if f.Fraction = fraction; fraction == 0 {
+				return f, fmt.Errorf("fault %q: %w", s, errNoFraction)
+			}
 			break
 		}
 		f.Nodes = strings.Split(target, ",")
@@ -69,7 +73,9 @@ func (f *Fault) parseOptions(s string) (string, error) {
 		case "count":
 			f.Count, err = strconv.Atoi(value)
 		case "probability":
-			f.Probability, err = strconv.ParseFloat(value, 64)
+			if f.Probability, err = strconv.ParseFloat(value, 64); err == nil && f.Probability == 0 {
+				return s, errNoProbability
+			}
 		case "methods":
 			f.Methods = strings.Split(value, "+")
 		default: // part of the value

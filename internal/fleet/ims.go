@@ -93,9 +93,9 @@ func (m *Machine) Images() []Image {
 // imageList copies images, ordered by name. m.mu is held.
 func (m *Machine) imageList(from map[string]*Image) []Image {
 	list := []Image{}
-	for _, img := range from {
-		if !m.imageDeleted(nil, img.ID) {
-			list = append(list, img.clone())
+	for _, id := range slices.Sorted(maps.Keys(from)) { // in order: each takes its chances
+		if !m.imageDeleted(nil, id) {
+			list = append(list, from[id].clone())
 		}
 	}
 	slices.SortFunc(list, func(a, b Image) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })

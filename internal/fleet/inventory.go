@@ -60,7 +60,7 @@ func Generate(n int) (*Inventory, error) {
 func LoadInventory(path string) (*Inventory, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
+		return nil, err // names the file
 	}
 	return ParseInventory(path, data)
 }

@@ -214,25 +214,30 @@ func TestAbort(t *testing.T) {
 	})
 }
 
-// TestDeputyKey: who holds the reservation may let PCS act under it.
+// TestDeputyKey: who holds the reservation may let PCS act under it, on the node that the
+// key came with and on no other.
 func TestDeputyKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMachine(t, Config{Nodes: 1})
+		m := newMachine(t, Config{Nodes: 2, Faults: []Fault{{Kind: "hsm_reserved_by_other", Nodes: []string{x1}}}})
 		defer run(t, m)()
 		var made struct{ Success []struct{ DeputyKey string } }
 		want(t, m, "POST", "/hsm/v2/locks/service/reservations", `{"ComponentIDs":["`+x0+`"],"ReservationDuration":5}`, 200, &made)
-		for key, task := range map[string]string{
-			"x:dk:wrong":              "failed: Invalid deputy key and unable to reserve component",
-			made.Success[0].DeputyKey: "succeeded: Transition confirmed, on",
+		for _, tc := range []struct{ key, task string }{
+			{"x:dk:wrong", "failed: Invalid deputy key and unable to reserve component"},
+			{made.Success[0].DeputyKey, "succeeded: Transition confirmed, on"},
 		} {
 			var out struct{ TransitionID string }
-			want(t, m, "POST", "/pcs/v1/transitions", `{"operation":"On","location":[{"xname":"`+x0+`","deputyKey":"`+key+`"}]}`, 200, &out)
+			want(t, m, "POST", "/pcs/v1/transitions", `{"operation":"On","location":[{"xname":"`+x0+`","deputyKey":"`+tc.key+`"},{"xname":"`+x1+`"}]}`, 200, &out)
 			synctest.Wait()
-			if got := transitionOf(t, m, out.TransitionID).Tasks[0].String(); got != x0+": "+task && !strings.HasSuffix(got, "already in desired state") {
-				t.Errorf("key %q: %s", key, got)
+			tasks := transitionOf(t, m, out.TransitionID).Tasks
+			if got := tasks[0].String(); got != x0+": "+tc.task {
+				t.Errorf("key %q: %s", tc.key, got)
+			}
+			if got := tasks[1].String(); got != x1+": failed: Unable to reserve component" {
+				t.Errorf("without a key: %s", got)
 			}
 		}
-		if got := ids(t, m, "GET", "/hsm/v2/locks/status?reserved=true", ""); !slices.Equal(got, []string{x0}) {
+		if got := ids(t, m, "GET", "/hsm/v2/locks/status?reserved=true", ""); !slices.Equal(got, []string{x0, x1}) {
 			t.Errorf("PCS released a reservation that is not its own: %v", got)
 		}
 	})
