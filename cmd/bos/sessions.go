@@ -189,7 +189,7 @@ func newSessionCancel(e *env) *cobra.Command {
 the nodes that have not arrived: they stay as they are, on, off or half booted, and their components are disabled with the
 same error. A power command that PCS has accepted already is not taken back.
 
-Of a staged session the stages that were not applied are cleared; nodes whose stage was applied go on. This is how to finish
+Of a staged session the stages are cleared; nodes whose stage was applied go on. This is how to finish
 a rolling upgrade that leaves some nodes out.
 
 Canceling again is harmless: it completes what an interrupted call has begun. To keep new sessions from starting, see
