@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -32,11 +34,9 @@ costs while nothing happens, and how fast its API answers. Everything runs on th
 				if f.file == "" {
 					continue
 				}
-				out, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE, 0o666) //nolint:gosec // as os.Create, below
-				if err != nil {
+				if err := writable(f.file); err != nil {
 					return app.UsageErrorf("--%s: %v", f.flag, err) // now, not after minutes of measuring
 				}
-				out.Close()
 			}
 			cfg.Progress = e.stderr
 			log, _ := app.NewLog(e.stderr, "ERROR")
@@ -109,6 +109,21 @@ func writeTo(path string, write func(*os.File) error) (err error) {
 		}
 	}()
 	return write(f)
+}
+
+// writable reports why a file cannot be written. It leaves what is there as it is.
+func writable(path string) error {
+	_, err := os.Stat(path)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666) //nolint:gosec // as os.Create
+	if err != nil {
+		return err
+	}
+	err = f.Close()
+	if isNew {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 // newRole runs this program as one of the others, for bos bench --separate.

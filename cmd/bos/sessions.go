@@ -316,6 +316,9 @@ func (e *env) watch(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if settings, err := api.Settings(ctx); err == nil && settings.Paused {
+		fmt.Fprintln(e.stderr, "BOS is paused: what has not begun waits for: bos settings update paused=false")
+	}
 	p := e.printer()
 	s, err := progress.Watch(ctx, api, e.key(name), func(snap progress.Snapshot) {
 		if e.output == "table" {

@@ -45,6 +45,8 @@ func TestCancelCommand(t *testing.T) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	call(1, "session s1 was canceled: wrong image", "sessions", "status", "s1", "--watch")
+	call(0, "paused", "settings", "update", "paused=true")
+	call(1, "BOS is paused", "sessions", "status", "s1", "--watch")
 	call(0, "canceled: wrong image", "components", "list", "--session", "s1")
 }
 
